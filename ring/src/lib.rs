@@ -1,0 +1,1 @@
+//! io_uring made safe to hold: rings, tokens, buffers. Knows neither echo nor measurement

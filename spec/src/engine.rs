@@ -1,0 +1,158 @@
+//! The engines by name, and what each needs. One row an engine.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// One way of serving echoes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Engine {
+    /// Multishot accept and receive, provided buffers, direct descriptors.
+    Uring,
+    /// A level-triggered epoll loop with one shared hot buffer.
+    Epoll,
+    /// tokio's current-thread runtime, one task a connection.
+    Tokio,
+    /// Non-blocking `recv`/`send` over every connection in turn, no event loop: the floor.
+    Spin,
+    /// Accepts and holds, never arms: the control of the memory ledger.
+    Null,
+}
+
+/// Where an engine keeps its endpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Descriptors {
+    /// In a ring's table: no process descriptor, so RLIMIT_NOFILE bounds the table and not the count.
+    Direct,
+    /// One process descriptor an endpoint: past RLIMIT_NOFILE the engine is sharded over processes.
+    Process,
+}
+
+/// What the rest of the program has to know about an engine.
+#[derive(Clone, Copy, Debug)]
+pub struct Profile {
+    /// The engine.
+    pub engine: Engine,
+    /// Its name in plans, on the command line, in records and on charts.
+    pub name: &'static str,
+    /// One line for `--help` and reports.
+    pub summary: &'static str,
+    /// Where its endpoints live.
+    pub descriptors: Descriptors,
+    /// Whether it needs io_uring.
+    pub needs_io_uring: bool,
+    /// Whether it answers. An engine that does not is a control: no rate, no latency.
+    pub echoes: bool,
+}
+
+/// Every engine, in the order in which reports list them.
+pub const PROFILES: [Profile; 5] = [
+    Profile {
+        engine: Engine::Uring,
+        name: "uring",
+        summary: "io_uring: multishot accept and recv, provided buffers, direct descriptors",
+        descriptors: Descriptors::Direct,
+        needs_io_uring: true,
+        echoes: true,
+    },
+    Profile {
+        engine: Engine::Epoll,
+        name: "epoll",
+        summary: "epoll: level-triggered, one shared hot buffer, large event array",
+        descriptors: Descriptors::Process,
+        needs_io_uring: false,
+        echoes: true,
+    },
+    Profile {
+        engine: Engine::Tokio,
+        name: "tokio",
+        summary: "tokio: current-thread runtime, a task and a buffer a connection",
+        descriptors: Descriptors::Process,
+        needs_io_uring: false,
+        echoes: true,
+    },
+    Profile {
+        engine: Engine::Spin,
+        name: "spin",
+        summary: "the floor: non-blocking recv and send in turn, no event loop, a core always busy",
+        descriptors: Descriptors::Process,
+        needs_io_uring: false,
+        echoes: true,
+    },
+    Profile {
+        engine: Engine::Null,
+        name: "null",
+        summary: "the memory control: accepts and holds, never arms, never answers",
+        descriptors: Descriptors::Direct,
+        needs_io_uring: true,
+        echoes: false,
+    },
+];
+
+impl Engine {
+    /// The row that describes this engine.
+    pub fn profile(self) -> &'static Profile {
+        PROFILES
+            .iter()
+            .find(|profile| profile.engine == self)
+            .expect("every engine has a row")
+    }
+
+    /// The engine's name.
+    pub fn name(self) -> &'static str {
+        self.profile().name
+    }
+}
+
+impl fmt::Display for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// A name that is no engine's.
+#[derive(Debug, thiserror::Error)]
+#[error("unknown engine {given:?}; {hint}engines are {known}")]
+pub struct UnknownEngine {
+    given: String,
+    hint: String,
+    known: String,
+}
+
+impl FromStr for Engine {
+    type Err = UnknownEngine;
+
+    fn from_str(given: &str) -> Result<Self, UnknownEngine> {
+        if let Some(profile) = PROFILES.iter().find(|profile| profile.name == given) {
+            return Ok(profile.engine);
+        }
+        let names: Vec<&str> = PROFILES.iter().map(|profile| profile.name).collect();
+        Err(UnknownEngine {
+            given: given.to_owned(),
+            hint: crate::plan::nearest(given, &names)
+                .map_or(String::new(), |name| format!("did you mean {name:?}? ")),
+            known: names.join(", "),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_names_itself_and_parses_back() {
+        for profile in &PROFILES {
+            assert_eq!(profile.name.parse::<Engine>().unwrap(), profile.engine);
+            let json = serde_json::to_string(&profile.engine).unwrap();
+            assert_eq!(json, format!("{:?}", profile.name));
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_is_refused_with_the_nearest() {
+        let error = "urin".parse::<Engine>().unwrap_err().to_string();
+        assert!(error.contains("did you mean \"uring\"?"), "{error}");
+    }
+}

@@ -1,0 +1,20 @@
+//! The data model: what a plan asks for, what a case fixes, what a record holds, and the
+//! messages by which the command, the server and the client speak.
+//!
+//! Nothing here opens a file, a socket or a clock, so every part of the program can agree on it.
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("fourtuple measures the Linux kernel's TCP and builds on Linux only");
+
+pub mod address;
+pub mod case;
+pub mod engine;
+pub mod message;
+pub mod payload;
+pub mod plan;
+pub mod record;
+
+pub use address::{AddressPlan, FourTuple};
+pub use case::{AddressMode, Case, ClientKind, Mode, NetworkChoice, Peer};
+pub use engine::Engine;
+pub use record::Record;

@@ -1,0 +1,162 @@
+//! What the command, the server process and the client process say to each other.
+//!
+//! One JSON object a line, requests on the child's standard input, replies on its standard output;
+//! the same messages are meant to travel over a control connection between machines, which is why a
+//! client says its rank. The end of a child's input means that its parent is gone: it exits.
+
+use crate::case::Case;
+use crate::record::{ClientCounters, Grant, LatencyNs, ServerCounters};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+/// Which network a child process works in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Network {
+    /// A namespace of its own, made by this process: loopback up, then these sysctls.
+    Create(BTreeMap<String, String>),
+    /// The namespace of another process.
+    Join(u32),
+    /// The network as it is.
+    Host,
+}
+
+/// What a server process is told.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ServerRequest {
+    /// Enter the network, listen, serve.
+    Start {
+        /// What to serve.
+        case: Box<Case>,
+        /// Where.
+        network: Network,
+        /// The address and port to listen on; port 0 lets the kernel pick.
+        listen: SocketAddr,
+        /// Which shard this process is, from 0, and how many there are: more than one shares the port by SO_REUSEPORT.
+        shard: (u32, u32),
+    },
+    /// Answer with [`ServerReply::Counters`].
+    Count,
+    /// Close everything and exit.
+    Stop,
+}
+
+/// What a server process says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ServerReply {
+    /// The listener is up and the engine waits.
+    Listening {
+        /// Where it listens.
+        address: SocketAddr,
+        /// The threads that serve, whose CPU time is the server's.
+        worker_threads: Vec<u32>,
+        /// What the kernel granted.
+        granted: Vec<Grant>,
+    },
+    /// What has been counted so far.
+    Counters(ServerCounters),
+    /// The server cannot go on; it exits after this.
+    Failed(Failure),
+}
+
+/// What a client process is told.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClientRequest {
+    /// Enter the network and prepare; answered by [`ClientReply::Hello`].
+    Start {
+        /// What to do.
+        case: Box<Case>,
+        /// Where.
+        network: Network,
+        /// The server.
+        target: SocketAddr,
+        /// Which client this is, from 0, and how many there are.
+        rank: (u32, u32),
+    },
+    /// Open every connection; answered by [`ClientReply::Connected`].
+    Ramp,
+    /// Warm up and measure; answered by [`ClientReply::Warm`] and [`ClientReply::Measured`].
+    Measure,
+    /// Close everything; answered by [`ClientReply::Drained`], then exit.
+    Drain,
+}
+
+/// What a client process says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClientReply {
+    /// Ready to open connections; nothing that grows with their number has been allocated.
+    Hello {
+        /// Which client this is.
+        rank: u32,
+        /// The threads that generate load.
+        worker_threads: Vec<u32>,
+        /// What the kernel granted.
+        granted: Vec<Grant>,
+    },
+    /// So many connections are open; sent a few times a second during the ramp.
+    Ramping {
+        /// Connections open.
+        connections: u32,
+    },
+    /// Every connection is open.
+    Connected(Ramp),
+    /// Every connection has been proved live and the measured span begins now.
+    Warm {
+        /// How long the warm-up took.
+        warmup_ns: u64,
+        /// Connections proved live by a verified echo.
+        connections_proved: u32,
+    },
+    /// The measured span is over; connections stay open and idle.
+    Measured(Box<Measured>),
+    /// Every connection is closed.
+    Drained,
+    /// The client cannot go on; it exits after this.
+    Failed(Failure),
+}
+
+/// How the ramp went.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Ramp {
+    /// Connections open at the end.
+    pub connections_held: u32,
+    /// How long it took.
+    pub elapsed_ns: u64,
+    /// How long each full block of [`Ramp::block_connections`] took, in order.
+    pub block_ns: Vec<u64>,
+    /// Connections of a block.
+    pub block_connections: u32,
+}
+
+/// What the measured span gave.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// The length of the span.
+    pub elapsed_ns: u64,
+    /// Echoes verified within it.
+    pub echoes: u64,
+    /// Echoes of each 100 ms of it, in order.
+    pub echoes_per_100_ms: Vec<u64>,
+    /// Connections proved live by a verified echo since the ramp.
+    pub connections_proved: u32,
+    /// Latencies of the echoes within it.
+    pub latency_ns: LatencyNs,
+    /// Events worth counting, over the whole run.
+    pub counters: ClientCounters,
+}
+
+/// Why a child process cannot go on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Failure {
+    /// What failed and what to do about it.
+    pub error: String,
+    /// The limit that was met, by name, if it was one.
+    pub limiter: Option<String>,
+    /// Connections that were open when it happened, if that is known.
+    pub connections_held: Option<u32>,
+}

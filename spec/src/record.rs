@@ -1,0 +1,288 @@
+//! A record: all that one run produced, one JSON object a line, append-only.
+//!
+//! Missing is `null`, never 0. A run that failed is still a record.
+
+use crate::case::Case;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The version of the record's shape. It changes when a key changes its meaning or goes away.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It ran, and every echo was verified.
+    Ok,
+    /// It ran, but a rule of measuring was broken: drawn hollow, left out of verdicts.
+    Invalid,
+    /// It did not run to the end.
+    Error,
+}
+
+/// All that one run produced.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// When the run began: RFC 3339, UTC.
+    pub started_at: String,
+    /// The command line that made it.
+    pub command: Vec<String>,
+    /// What was asked for, with every default.
+    pub case: Case,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What stopped the growth or held the rate down, by name, from what was seen.
+    pub limiter: Option<String>,
+    /// Why it failed, and what to do.
+    pub error: Option<String>,
+    /// What a reader should know before quoting a number of this run.
+    pub warnings: Vec<String>,
+    /// The ramp.
+    pub setup: Setup,
+    /// Rates over the measured span.
+    pub throughput: Throughput,
+    /// Latency over the measured span.
+    pub latency_ns: LatencyNs,
+    /// CPU over the measured span.
+    pub cpu: Cpu,
+    /// Memory, by difference between phase boundaries.
+    pub memory: Memory,
+    /// What else the machine was doing.
+    pub noise: Noise,
+    /// When each phase began, in nanoseconds since the run began.
+    pub phases_ns: BTreeMap<String, u64>,
+    /// What the kernel granted of what was asked.
+    pub granted: Granted,
+    /// Events counted by the server.
+    pub server: ServerCounters,
+    /// Events counted by the client.
+    pub client: ClientCounters,
+    /// The machine.
+    pub host: Host,
+}
+
+/// The ramp: opening every connection.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Setup {
+    /// Connections open at the end of it.
+    pub connections_held: Option<u32>,
+    /// Connections opened a second, over the whole ramp.
+    pub connections_per_second: Option<f64>,
+    /// Connections proved live by at least one verified echo.
+    pub connections_proved: Option<u32>,
+    /// Connections of one block of `block_seconds`.
+    pub block_connections: Option<u32>,
+    /// Seconds that each full block took, in order: flat if set-up does not slow down.
+    pub block_seconds: Vec<f64>,
+}
+
+/// Rates over the measured span.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Throughput {
+    /// Verified echoes a second.
+    pub echoes_per_second: Option<f64>,
+    /// Verified echoes.
+    pub echoes_verified: Option<u64>,
+    /// Verified echoes of each 100 ms, in order.
+    pub echoes_per_100_ms: Vec<u64>,
+    /// Length of the span.
+    pub seconds: Option<f64>,
+}
+
+/// Latency: from handing a message to the kernel to having verified its echo.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LatencyNs {
+    /// Median.
+    pub p50: Option<u64>,
+    /// 90th percentile.
+    pub p90: Option<u64>,
+    /// 99th percentile.
+    pub p99: Option<u64>,
+    /// 99.9th percentile.
+    pub p999: Option<u64>,
+    /// The longest.
+    pub max: Option<u64>,
+    /// The whole distribution: HdrHistogram V2, base64.
+    pub histogram: Option<String>,
+}
+
+/// CPU over the measured span.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Cpu {
+    /// CPU time of the server's threads for one echo.
+    pub server_ns_per_echo: Option<f64>,
+    /// CPU time of the client's threads for one echo.
+    pub client_ns_per_echo: Option<f64>,
+    /// Share of one core that the server's threads used: 1.0 is a whole core.
+    pub server_busy: Option<f64>,
+    /// Share of one core that the client's threads used.
+    pub client_busy: Option<f64>,
+    /// Share of time that each of the server's cores was busy with anything, softirq and steal included.
+    pub server_cores_busy: Vec<f64>,
+    /// The same for the client's cores.
+    pub client_cores_busy: Vec<f64>,
+}
+
+/// Memory. What is per connection is the difference between a phase and the baseline, divided by the connections held.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Memory {
+    /// Kernel memory of a connection: both endpoints with kernel peers. From the settle phase: the
+    /// server armed, the client idle. `null` below 1,000 connections, where it would be noise.
+    pub kernel_bytes_per_connection: Option<f64>,
+    /// Private user memory of the server for a connection, after the measured span.
+    pub server_user_bytes_per_connection: Option<f64>,
+    /// Private user memory of the client for a connection, after the measured span.
+    pub client_user_bytes_per_connection: Option<f64>,
+    /// Share of the memory taken that no part of the ledger explains, in the settle phase.
+    pub unattributed_share: Option<f64>,
+    /// Slab pages of a connection by cache, bytes, in the settle phase; caches under 1 B a connection are summed as `other`.
+    pub by_cache: Option<BTreeMap<String, f64>>,
+    /// The ledger at each phase boundary after the baseline.
+    pub ledger: Vec<Ledger>,
+}
+
+/// Where memory went between the baseline and a phase boundary.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Ledger {
+    /// The phase at whose end it was read.
+    pub phase: String,
+    /// What the machine has less of: −ΔMemFree, with the pages parked on per-CPU lists.
+    pub taken_bytes: Option<i64>,
+    /// The parts that explain it: slab, anonymous, page tables, …; a part that could not be read is `null`.
+    pub parts: BTreeMap<String, Option<i64>>,
+    /// `taken_bytes` less the sum of the parts.
+    pub unattributed_bytes: Option<i64>,
+    /// Slab pages by cache, bytes; caches that did not change are left out.
+    pub slab_by_cache: Option<BTreeMap<String, i64>>,
+    /// Slab objects in use by cache, bytes.
+    pub slab_objects_by_cache: Option<BTreeMap<String, i64>>,
+    /// Private memory of the server's processes.
+    pub server_user_bytes: Option<i64>,
+    /// Private memory of the client's processes.
+    pub client_user_bytes: Option<i64>,
+    /// What the memory cgroup was charged: the second witness.
+    pub cgroup_bytes: Option<i64>,
+    /// What could not be read, and why.
+    pub notes: Vec<String>,
+}
+
+/// What else the machine was doing during the measured span.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Noise {
+    /// Share of the pinned cores' time that the hypervisor took.
+    pub steal_share: Option<f64>,
+    /// Share of the pinned cores' time that threads other than the run's used.
+    pub foreign_cpu_share: Option<f64>,
+    /// Involuntary context switches of the server's threads.
+    pub server_involuntary_switches: Option<u64>,
+    /// Involuntary context switches of the client's threads.
+    pub client_involuntary_switches: Option<u64>,
+    /// Voluntary context switches of the server's threads.
+    pub server_voluntary_switches: Option<u64>,
+    /// Voluntary context switches of the client's threads.
+    pub client_voluntary_switches: Option<u64>,
+    /// Segments sent again, in the run's network, over the whole run.
+    pub segments_retransmitted: Option<u64>,
+    /// Connections dropped because the accept queue was full, over the whole run.
+    pub listen_overflows: Option<u64>,
+}
+
+/// What was granted of what was asked.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Granted {
+    /// `private` or `host`.
+    pub network: Option<String>,
+    /// Why it is the host's network although a private one was asked for.
+    pub network_reason: Option<String>,
+    /// Server processes: more than one where descriptors are short.
+    pub server_processes: Option<u32>,
+    /// RLIMIT_NOFILE of the children, soft.
+    pub descriptor_limit: Option<u64>,
+    /// Kernel features that the server asked for.
+    pub server: Vec<Grant>,
+    /// Kernel features that the client asked for.
+    pub client: Vec<Grant>,
+}
+
+/// One feature, and whether the kernel granted it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// Its name.
+    pub feature: String,
+    /// Whether it was granted.
+    pub granted: bool,
+    /// Why not.
+    pub reason: Option<String>,
+}
+
+/// Events counted by the server over the whole run; a count that the engine has not is `null`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ServerCounters {
+    /// Connections accepted.
+    pub accepted: Option<u64>,
+    /// Connections closed.
+    pub closed: Option<u64>,
+    /// Bytes received.
+    pub received_bytes: Option<u64>,
+    /// System calls that waited or submitted.
+    pub enters: Option<u64>,
+    /// Completions or events handled.
+    pub completions: Option<u64>,
+    /// Receives that ended for want of a buffer.
+    pub no_buffers: Option<u64>,
+    /// Completions that did not fit the queue.
+    pub overflows: Option<u64>,
+    /// Multishot requests that ended early and were armed again.
+    pub rearmed: Option<u64>,
+    /// Rings in use.
+    pub rings: Option<u64>,
+}
+
+/// Events counted by the client over the whole run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ClientCounters {
+    /// System calls that waited or submitted.
+    pub enters: Option<u64>,
+    /// Completions handled.
+    pub completions: Option<u64>,
+    /// Receives that ended for want of a buffer.
+    pub no_buffers: Option<u64>,
+    /// Completions that did not fit the queue.
+    pub overflows: Option<u64>,
+    /// Multishot requests that ended early and were armed again.
+    pub rearmed: Option<u64>,
+    /// Connects that failed and were tried again.
+    pub connect_retries: Option<u64>,
+    /// Rings in use.
+    pub rings: Option<u64>,
+}
+
+/// The machine, as far as it can be read.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Host {
+    /// Host name.
+    pub name: Option<String>,
+    /// Kernel release and version.
+    pub kernel: Option<String>,
+    /// The CPU's own name.
+    pub cpu: Option<String>,
+    /// Cores that are on line.
+    pub cores: Option<u32>,
+    /// Memory.
+    pub memory_bytes: Option<u64>,
+    /// Hypervisor, where the CPU says that there is one.
+    pub hypervisor: Option<String>,
+    /// Clock source.
+    pub clock_source: Option<String>,
+    /// Congestion control.
+    pub congestion_control: Option<String>,
+    /// `kernel.io_uring_disabled`.
+    pub io_uring_disabled: Option<u32>,
+    /// RLIMIT_NOFILE, soft and hard.
+    pub descriptor_limits: Option<(u64, u64)>,
+    /// Version of this program.
+    pub fourtuple: Option<String>,
+}
