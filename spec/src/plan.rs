@@ -1,2 +1,172 @@
-//! x
-pub fn nearest<'a>(_g: &str, _n: &[&'a str]) -> Option<&'a str> { None }
+//! A plan: a TOML file that says what is to be found out, and expands into cases.
+//!
+//! ```toml
+//! name = "standard"
+//! question = "What does each engine reach from 1 to 10,000 connections?"
+//! repeats = 3              # runs of every case, by fresh processes; 1 if left out
+//! control = "epoll"        # the engine that gets an A/A arm; left out, there is none
+//!
+//! [defaults]               # any key of a case, for every sweep that does not say otherwise
+//! measure_ms = 1500
+//!
+//! [[sweep]]                # the cross product of the lists
+//! engine = ["uring", "epoll", "tokio"]
+//! connections = [1, 10, 100, 1000, 10000]
+//! message_bytes = 64       # a list or a single value
+//! ```
+//!
+//! The keys of a case are the fields of [`CaseRequest`], with its defaults and bounds. `server_cpus`
+//! and `client_cpus` are lists of cores already: a list of such lists sweeps over them.
+//!
+//! **Order.** A *block* is one point (everything but the engine and its client) with every arm in
+//! it once, the A/A arm included. Blocks run in the order of the file; the whole plan is run once
+//! before the first repeat begins again. Within a block the arms are shuffled, and the shuffle is
+//! turned by one place each repeat, so that the arms that are compared run within seconds of each
+//! other (the machine drifts by more than the differences between minutes) and none is always
+//! first. All of it is deterministic: the same plan gives the same order.
+
+mod error;
+mod file;
+mod nearest;
+mod request;
+
+pub use error::PlanError;
+pub use nearest::nearest;
+pub use request::{CONNECT_WINDOW_MAX, CaseDefaults, CaseRequest};
+
+use crate::case::{Case, ClientKind};
+use crate::engine::Engine;
+use std::collections::HashMap;
+
+/// A plan, checked. It still lacks what the machine decides: see [`CaseDefaults`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// What results are filed under.
+    pub name: String,
+    /// What the plan is to find out.
+    pub question: String,
+    /// How often every case is run.
+    pub repeats: u32,
+    /// The engine that has an A/A arm.
+    pub control: Option<Engine>,
+    /// The sweeps' cross products, in the order of the file. One may be there more than once; it runs once.
+    pub requests: Vec<CaseRequest>,
+}
+
+impl Plan {
+    /// Reads a plan; `file_name` is for error messages only.
+    ///
+    /// # Errors
+    /// Text that is not TOML, unknown keys (with the nearest known one), values out of bounds (with
+    /// the bounds), empty lists; each with its line.
+    pub fn parse(text: &str, file_name: &str) -> Result<Self, PlanError> {
+        file::parse(text, file_name)
+    }
+
+    /// The same questions in little time: one repeat, spans cut short, connections as they are.
+    ///
+    /// Good for seeing that everything works, and for nothing that is quoted.
+    #[must_use]
+    pub fn quick(mut self) -> Self {
+        self.repeats = 1;
+        for request in &mut self.requests {
+            for (span, most) in [
+                (&mut request.settle_ms, 100),
+                (&mut request.warmup_ms, 200),
+                (&mut request.measure_ms, 500),
+            ] {
+                *span = Some(span.map_or(most, |asked| asked.min(most)));
+            }
+        }
+        self
+    }
+
+    /// Every run of the plan, in the order in which they are to run: see the module's notes.
+    ///
+    /// `defaults` is taken as it is: cores that it names twice are not refused here.
+    pub fn cases(&self, defaults: &CaseDefaults) -> Vec<Case> {
+        let blocks = self.blocks(defaults);
+        let mut cases = Vec::new();
+        for repeat in 0..self.repeats {
+            for block in &blocks {
+                let first = repeat as usize % block.len();
+                let turned = block[first..].iter().chain(&block[..first]);
+                cases.extend(turned.map(|case| Case {
+                    repeat,
+                    ..case.clone()
+                }));
+            }
+        }
+        cases
+    }
+
+    /// One block a point, its arms shuffled; blocks in the order of the file.
+    fn blocks(&self, defaults: &CaseDefaults) -> Vec<Vec<Case>> {
+        let mut index_of_point: HashMap<String, usize> = HashMap::new();
+        let mut blocks: Vec<Vec<Case>> = Vec::new();
+        for case in self.requests.iter().map(|request| request.fill(defaults)) {
+            let index = *index_of_point.entry(point(&case)).or_insert(blocks.len());
+            if index == blocks.len() {
+                blocks.push(Vec::new());
+            }
+            if blocks[index].contains(&case) {
+                continue;
+            }
+            let control = (self.control == Some(case.engine)).then(|| Case {
+                control: true,
+                ..case.clone()
+            });
+            blocks[index].push(case);
+            blocks[index].extend(control);
+        }
+        for (index, block) in blocks.iter_mut().enumerate() {
+            shuffle(block, index as u64);
+        }
+        blocks
+    }
+}
+
+/// What a case has in common with the others of its block, as a key.
+fn point(case: &Case) -> String {
+    let same_arm = Case {
+        engine: Engine::Null,
+        client: ClientKind::Uring,
+        control: false,
+        ..case.clone()
+    };
+    format!("{same_arm:?}")
+}
+
+/// Fisher and Yates, with a small fixed generator (splitmix64): the order is part of the plan.
+fn shuffle(block: &mut [Case], seed: u64) {
+    let mut state = seed;
+    for last in (1..block.len()).rev() {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^= mixed >> 31;
+        block.swap(last, (mixed % (last as u64 + 1)) as usize);
+    }
+}
+
+/// About how long the runs take, in seconds, one after the other: for saying so before they begin.
+///
+/// 0.7 s a run for starting and stopping two processes, the spans that the case asks for, a ramp at
+/// 40,000 connections a second, and proving every connection live at 50,000 echoes a second where
+/// that takes longer than the warm-up. An engine that never answers has neither warm-up nor span.
+pub fn expected_seconds(cases: &[Case]) -> f64 {
+    cases.iter().map(case_seconds).sum()
+}
+
+fn case_seconds(case: &Case) -> f64 {
+    let connections = f64::from(case.connections);
+    let held = 0.7 + case.settle_ms as f64 / 1e3 + connections / 40_000.0;
+    if !case.engine.profile().echoes {
+        return held;
+    }
+    let warmup = (case.warmup_ms as f64 / 1e3).max(connections / 50_000.0);
+    held + warmup + case.measure_ms as f64 / 1e3
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,296 @@
+use super::*;
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+
+const HEAD: &str = "name = \"t\"\nquestion = \"q?\"\n";
+
+fn defaults() -> CaseDefaults {
+    CaseDefaults::new(vec![0], vec![1])
+}
+
+fn plan(rest: &str) -> Plan {
+    Plan::parse(&format!("{HEAD}{rest}"), "t.toml").unwrap()
+}
+
+fn refusal(rest: &str) -> String {
+    let text = format!("{HEAD}{rest}");
+    Plan::parse(&text, "t.toml").unwrap_err().to_string()
+}
+
+fn standard() -> Plan {
+    Plan::parse(include_str!("../../../plans/standard.toml"), "standard").unwrap()
+}
+
+fn quick() -> Plan {
+    Plan::parse(include_str!("../../../plans/quick.toml"), "quick").unwrap()
+}
+
+#[test]
+fn a_sweep_is_a_cross_product_and_overrides_the_defaults() {
+    let plan = plan(
+        "[defaults]\nmessage_bytes = [64, 4_096]\ndepth = 2\nmeasure_ms = 0x64\n\
+         [[sweep]]\nengine = [\"uring\", \"epoll\"]\nconnections = [1, 10]\ndepth = 1\n\
+         sysctls = { \"net.core.somaxconn\" = \"8192\" }\n",
+    );
+    assert_eq!(plan.repeats, 1);
+    let cases = plan.cases(&defaults());
+    let points: Vec<_> = cases
+        .iter()
+        .map(|c| (c.message_bytes, c.connections))
+        .collect();
+    let expected = [(64, 1), (64, 10), (4096, 1), (4096, 10)];
+    assert_eq!(points, expected.map(|point| [point, point]).concat());
+    assert!(
+        cases
+            .iter()
+            .all(|case| case.depth == 1 && case.measure_ms == 100)
+    );
+    assert_eq!(cases[0].sysctls["net.core.somaxconn"], "8192");
+}
+
+#[test]
+fn core_lists_are_one_value_and_lists_of_them_several() {
+    let sweep = "[[sweep]]\nengine = \"uring\"\nconnections = 1\nserver_cpus = ";
+    let one = plan(&format!("{sweep}[0, 2]")).cases(&defaults());
+    assert_eq!(one[0].server_cpus, [0, 2]);
+    let two = plan(&format!("{sweep}[[0], [0, 2]]")).cases(&defaults());
+    let cores: Vec<_> = two.iter().map(|case| case.server_cpus.clone()).collect();
+    assert_eq!(cores, [vec![0], vec![0, 2]]);
+}
+
+#[test]
+fn the_floor_joins_the_block_of_its_point_with_its_own_client() {
+    let plan = plan(
+        "control = \"epoll\"\n[[sweep]]\nengine = [\"uring\", \"epoll\"]\nconnections = [10, 100]\n\
+         [[sweep]]\nengine = \"spin\"\nconnections = 10\n\
+         [[sweep]]\nengine = \"epoll\"\nconnections = 100\nmessage_bytes = 64\n",
+    );
+    let blocks = plan.blocks(&defaults());
+    let arms = |block: &[Case]| -> BTreeSet<String> {
+        let arm = |case: &Case| format!("{} by {:?}", case.arm(), case.client);
+        block.iter().map(arm).collect()
+    };
+    assert_eq!(blocks.len(), 2);
+    let pair = ["epoll by Uring", "epoll (A/A) by Uring", "uring by Uring"].map(str::to_owned);
+    assert_eq!(arms(&blocks[1]), BTreeSet::from(pair.clone()));
+    let mut all = BTreeSet::from(pair);
+    all.insert("spin by Spin".to_owned());
+    assert_eq!(arms(&blocks[0]), all);
+    assert_eq!((blocks[0].len(), blocks[1].len()), (4, 3));
+}
+
+#[test]
+fn an_arm_is_not_always_in_the_same_place() {
+    let cases = standard().cases(&defaults());
+    let first_of_block: BTreeSet<String> = cases
+        .chunk_by(|a, b| point(a) == point(b))
+        .map(|block| block[0].arm())
+        .collect();
+    for arm in ["uring", "epoll", "epoll (A/A)", "tokio"] {
+        assert!(first_of_block.contains(arm), "{arm} never runs first");
+    }
+}
+
+#[test]
+fn the_quick_variant_keeps_the_points_and_cuts_the_spans() {
+    let slow = standard();
+    let quick = slow.clone().quick();
+    let points = |plan: &Plan| -> BTreeSet<(String, u32)> {
+        let cases = plan.cases(&defaults());
+        cases.iter().map(|c| (c.arm(), c.connections)).collect()
+    };
+    assert_eq!(points(&slow), points(&quick));
+    let cases = quick.cases(&defaults());
+    assert_eq!(cases.len() * 3, slow.cases(&defaults()).len());
+    assert!(
+        cases
+            .iter()
+            .all(|case| case.measure_ms == 500 && case.repeat == 0)
+    );
+    let short = CaseRequest {
+        measure_ms: Some(50),
+        ..CaseRequest::new(Engine::Uring, 1)
+    };
+    let already = Plan {
+        requests: vec![short],
+        ..slow
+    };
+    assert_eq!(already.quick().requests[0].measure_ms, Some(50));
+}
+
+#[test]
+fn the_plans_that_come_with_the_program_fit_their_time() {
+    for (plan, runs, seconds_max) in [(standard(), 123, 400.0), (quick(), 28, 55.0)] {
+        let cases = plan.cases(&defaults());
+        let seconds = expected_seconds(&cases);
+        assert!(seconds < seconds_max, "{}: {seconds} s", plan.name);
+        assert_eq!(cases.len(), runs, "{}: {seconds} s", plan.name);
+        for engine in ["uring", "epoll", "tokio", "null"] {
+            let counts: BTreeSet<u32> = cases
+                .iter()
+                .filter(|case| case.arm() == engine && case.connections >= 1000)
+                .map(|case| case.connections)
+                .collect();
+            let least = if plan.name == "standard" { 5 } else { 2 };
+            assert!(counts.len() >= least, "{engine}: {counts:?}");
+        }
+    }
+}
+
+#[test]
+fn every_refusal_has_its_line_and_says_what_to_do() {
+    let sweep = "[[sweep]]\nengine = \"uring\"\nconnections = 1\n";
+    for (rest, expected) in [
+        (
+            format!("{sweep}conections = 3"),
+            "t.toml, line 6: unknown key \"conections\"; did you mean \"connections\"?",
+        ),
+        (
+            format!("repeat = 3\n{sweep}"),
+            "line 3: unknown key \"repeat\"; did you mean \"repeats\"?",
+        ),
+        (
+            format!("[defaults]\nbytes = 3\n{sweep}"),
+            "line 4: unknown key \"bytes\"; keys here are",
+        ),
+        (
+            format!("{sweep}message_bytes = [64, 0]"),
+            "line 6: message_bytes is 0; allowed is 1 to 16777216",
+        ),
+        (
+            format!("{sweep}message_bytes = 2147483648"),
+            "message_bytes is 2147483648; allowed is 1 to",
+        ),
+        (
+            format!("{sweep}message_bytes = -1"),
+            "message_bytes is -1; allowed",
+        ),
+        (
+            format!("{sweep}depth = [\n1,\n5000000000]"),
+            "line 8: depth is 5000000000; allowed is 1 to 1024",
+        ),
+        (
+            format!("{sweep}depth = \"one\""),
+            "line 6: depth: invalid type: string \"one\", expected u32",
+        ),
+        (
+            format!("{sweep}depth = []"),
+            "line 6: depth is an empty list",
+        ),
+        (
+            format!("{sweep}server_cpus = []"),
+            "line 6: server_cpus is an empty list",
+        ),
+        (
+            format!("{sweep}server_cpus = [1, 1]"),
+            "line 6: server_cpus names core 1 twice",
+        ),
+        (
+            format!("{sweep}client_cpus = 1"),
+            "line 6: client_cpus: invalid type",
+        ),
+        (
+            format!("{sweep}network = \"privat\""),
+            "line 6: network: unknown variant `privat`",
+        ),
+        (
+            format!("control = \"epol\"\n{sweep}"),
+            "line 3: unknown engine \"epol\"; did you mean \"epoll\"?",
+        ),
+        (
+            format!("control = \"epoll\"\n{sweep}"),
+            "line 3: control = \"epoll\", but no sweep has that engine",
+        ),
+        (
+            format!("repeats = 0\n{sweep}"),
+            "line 3: repeats is 0; allowed is 1 to 1000",
+        ),
+        (
+            "[[sweep]]\nengine = \"uring\"\n".into(),
+            "line 3: connections is missing",
+        ),
+        (
+            "[[sweep]]\nengine = [\"uring\", \"epol\"]\nconnections = 1".into(),
+            "line 4: unknown engine \"epol\"",
+        ),
+        (
+            "[sweep]\nengine = \"uring\"\n".into(),
+            "[[sweep]] with two brackets",
+        ),
+        ("sweep = []".into(), "sweep is missing"),
+        (String::new(), "sweep is missing"),
+        ("[[sweep]".into(), "line 3: not valid TOML"),
+        (
+            "name = \"again\"".into(),
+            "line 3: not valid TOML: duplicate key",
+        ),
+    ] {
+        let text = refusal(&rest);
+        assert!(
+            text.contains(expected),
+            "{rest}\n gave: {text}\n expected: {expected}"
+        );
+    }
+    let nameless = Plan::parse(sweep, "t.toml").unwrap_err().to_string();
+    assert!(nameless.contains("name is missing"), "{nameless}");
+}
+
+#[test]
+fn a_sweep_out_of_hand_is_refused() {
+    let hundred: Vec<String> = (1..=101).map(|n| n.to_string()).collect();
+    let list = format!("[{}]", hundred.join(", "));
+    let text = refusal(&format!(
+        "[[sweep]]\nengine = \"uring\"\nconnections = {list}\ndepth = {list}\nmeasure_ms = 10\n"
+    ));
+    assert!(text.contains("10201 combinations; at most 10000"), "{text}");
+}
+
+/// What one sweep of a random plan asks for.
+fn sweep() -> impl Strategy<Value = String> {
+    let engines = proptest::sample::subsequence(vec!["uring", "epoll", "tokio", "spin"], 1..=4);
+    let connections = proptest::collection::vec(1u32..6, 1..4);
+    let depths = proptest::collection::vec(1u32..4, 1..3);
+    (engines, connections, depths).prop_map(|(engines, connections, depths)| {
+        format!(
+            "[[sweep]]\nengine = {engines:?}\nconnections = {connections:?}\ndepth = {depths:?}\n"
+        )
+    })
+}
+
+proptest! {
+    #[test]
+    fn every_block_has_each_arm_once_and_nothing_runs_twice(
+        sweeps in proptest::collection::vec(sweep(), 1..4), repeats in 1u32..4, with_control: bool,
+    ) {
+        let mut text = format!("repeats = {repeats}\n");
+        if with_control && sweeps.concat().contains("epoll") {
+            text.push_str("control = \"epoll\"\n");
+        }
+        let plan = plan(&(text + &sweeps.concat()));
+        let cases = plan.cases(&defaults());
+        prop_assert_eq!(&cases, &plan.cases(&defaults()));
+
+        // Repeat-major, and the blocks of a repeat are contiguous: each point begins once.
+        let mut begun = BTreeSet::new();
+        let mut arms_of_point: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        prop_assert!(cases.is_sorted_by_key(|case| case.repeat));
+        for block in cases.chunk_by(|a, b| point(a) == point(b)) {
+            prop_assert!(begun.insert(point(&block[0])), "a block is torn apart");
+            let arms: BTreeSet<String> = block.iter().map(Case::arm).collect();
+            prop_assert_eq!(arms.len(), block.len(), "an arm is there twice");
+            prop_assert_eq!(arms.contains("epoll (A/A)"), plan.control.is_some() && arms.contains("epoll"));
+            let of_any_repeat = point(&Case { repeat: 0, ..block[0].clone() });
+            let earlier = arms_of_point.entry(of_any_repeat).or_insert_with(|| arms.clone());
+            prop_assert_eq!(&*earlier, &arms, "a repeat lacks an arm");
+        }
+        let asked: BTreeSet<String> = plan.requests.iter().map(|r| format!("{r:?}")).collect();
+        let runs = cases.iter().filter(|case| !case.control).count();
+        prop_assert_eq!(runs, asked.len() * repeats as usize);
+    }
+
+    #[test]
+    fn no_text_makes_the_parser_panic(text in "[a-z\\[\\]=\"0-9,.\n -]{0,80}") {
+        let _ = Plan::parse(&text, "t.toml");
+        let _ = Plan::parse(&format!("{HEAD}[[sweep]]\nengine = \"uring\"\nconnections = {text}"), "t.toml");
+    }
+}
