@@ -1,7 +1,27 @@
-//! The echo engines, one file each, behind one small trait.
+//! The echo engines, one file each, behind one small trait ([`engine`](mod@engine) has the table).
+//!
+//! A server never measures itself: it counts events ([`Counters`]) and leaves time, CPU and memory
+//! to whoever watches it.
 
+mod counters;
+mod engine;
+mod epoll;
+mod error;
+mod leftover;
+mod listen;
+mod null;
+mod spin;
+mod stop;
+mod tasks;
+mod uring;
+
+pub use counters::Counters;
+pub use error::ServeError;
+pub use stop::Stopper;
+
+use engine::{Serve, Worker};
 use fourtuple_spec::Engine;
-use fourtuple_spec::record::{Grant, ServerCounters};
+use fourtuple_spec::record::Grant;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -23,62 +43,72 @@ pub struct Options {
 }
 
 /// A server that listens and has its engine ready. Belongs to the thread that made it.
-pub struct Server {}
+pub struct Server {
+    address: SocketAddr,
+    backlog: Grant,
+    counters: Arc<Counters>,
+    stopper: Stopper,
+    engine: Box<dyn Serve>,
+}
 
 impl Server {
     /// Listens and prepares the engine.
+    ///
+    /// Connections that arrive from here on wait in the backlog until [`Server::serve`] accepts them.
+    ///
+    /// # Errors
+    /// The address cannot be listened on, or the kernel refuses what the engine needs; the message
+    /// says which and what to do.
     pub fn bind(options: &Options) -> Result<Self, ServeError> {
-        let _ = options;
-        Err(ServeError { error: String::new(), limiter: None })
+        let listener = listen::listen(options.listen, options.reuse_port)?;
+        let address = listener
+            .local_addr()
+            .map_err(|error| ServeError::new(format!("getsockname on the listener: {error}")))?;
+        let stopper = Stopper::new()?;
+        let counters = Arc::new(Counters::default());
+        let engine = engine::constructor(options.engine)(Worker {
+            listener,
+            stop: stopper.duplicate()?,
+            counters: Arc::clone(&counters),
+            options: options.clone(),
+        })?;
+        Ok(Self {
+            address,
+            backlog: listen::backlog_granted(),
+            counters,
+            stopper,
+            engine,
+        })
     }
-    /// Where it listens.
+
+    /// Where it listens: the requested address, with the port that the kernel picked if it was 0.
     pub fn address(&self) -> SocketAddr {
-        unreachable!()
+        self.address
     }
-    /// What the kernel granted.
+
+    /// What the kernel granted of what was asked: the listen backlog, then what the engine asked for.
     pub fn granted(&self) -> Vec<Grant> {
-        Vec::new()
+        let mut grants = vec![self.backlog.clone()];
+        grants.extend(self.engine.granted());
+        grants
     }
+
     /// Counts that another thread may read while the server serves.
     pub fn counters(&self) -> Arc<Counters> {
-        unreachable!()
+        Arc::clone(&self.counters)
     }
+
     /// A handle by which another thread ends [`Server::serve`].
     pub fn stopper(&self) -> Stopper {
-        unreachable!()
+        self.stopper.clone()
     }
-    /// Serves on the calling thread until stopped.
+
+    /// Serves on the calling thread until stopped; then closes every connection and returns.
+    ///
+    /// # Errors
+    /// A limit was met that leaves connections waiting (descriptors, memory): [`ServeError::limiter`]
+    /// names it. What a single peer does, a reset for one, is never an error.
     pub fn serve(self) -> Result<(), ServeError> {
-        Ok(())
+        self.engine.serve()
     }
-}
-
-/// Counts kept by the serving thread, read by others.
-#[derive(Default)]
-pub struct Counters {}
-
-impl Counters {
-    /// The counts so far.
-    pub fn read(&self) -> ServerCounters {
-        ServerCounters::default()
-    }
-}
-
-/// Ends a server from another thread.
-#[derive(Clone)]
-pub struct Stopper {}
-
-impl Stopper {
-    /// Asks the server to close everything and return.
-    pub fn stop(&self) {}
-}
-
-/// Why a server cannot go on.
-#[derive(Debug, thiserror::Error)]
-#[error("{error}")]
-pub struct ServeError {
-    /// What failed and what to do about it.
-    pub error: String,
-    /// The limit that was met, by name, if it was one.
-    pub limiter: Option<String>,
 }

@@ -1,0 +1,145 @@
+//! The listening socket, and what `accept` may be refused with.
+
+use crate::ServeError;
+use fourtuple_spec::record::Grant;
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, OwnedFd};
+
+/// How many connections may have arrived between two accepts.
+///
+/// A SYN that finds the backlog full is dropped and costs its sender a second. Load generators keep
+/// fewer connects in flight than this, so a server that accepts at all never drops one; the kernel
+/// clamps it to `net.core.somaxconn`, whose default has been 4,096 since Linux 5.4.
+pub(crate) const BACKLOG: u32 = 4096;
+
+/// Listens on `address`, non-blocking, with the options that accepted sockets inherit.
+pub(crate) fn listen(address: SocketAddr, reuse_port: bool) -> Result<TcpListener, ServeError> {
+    let family = match address {
+        SocketAddr::V4(_) => AddressFamily::INET,
+        SocketAddr::V6(_) => AddressFamily::INET6,
+    };
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)
+        .map_err(|errno| ServeError::refused("socket", errno))?;
+    set_options(&socket, reuse_port).map_err(|errno| ServeError::refused("setsockopt", errno))?;
+    rustix::net::bind(&socket, &address)
+        .and_then(|()| rustix::net::listen(&socket, BACKLOG as i32))
+        .map_err(|errno| explain(address, errno))?;
+    Ok(TcpListener::from(socket))
+}
+
+fn set_options(socket: &OwnedFd, reuse_port: bool) -> Result<(), Errno> {
+    // Without it, TIME_WAIT of an earlier server refuses the port for a minute.
+    sockopt::set_socket_reuseaddr(socket, true)?;
+    if reuse_port {
+        sockopt::set_socket_reuseport(socket, true)?;
+    }
+    // Inherited by what is accepted. Without it a second small echo would wait for the first one's
+    // acknowledgement.
+    sockopt::set_tcp_nodelay(socket, true)
+}
+
+fn explain(address: SocketAddr, errno: Errno) -> ServeError {
+    let advice = match errno {
+        Errno::ADDRINUSE => {
+            "another socket listens there: stop it, or choose another port (0 lets the kernel pick)"
+        }
+        Errno::ACCESS => {
+            "the port is privileged: choose one above 1023, lower net.ipv4.ip_unprivileged_port_start, or run as root"
+        }
+        Errno::ADDRNOTAVAIL => "no interface of this machine has that address",
+        _ => "the kernel refused",
+    };
+    ServeError::new(format!("listen on {address}: {errno}; {advice}"))
+}
+
+/// Whether the kernel takes [`BACKLOG`] as it is, or clamps it.
+pub(crate) fn backlog_granted() -> Grant {
+    let somaxconn = std::fs::read_to_string("/proc/sys/net/core/somaxconn")
+        .ok()
+        .and_then(|text| text.trim().parse::<u32>().ok());
+    backlog_grant(somaxconn)
+}
+
+fn backlog_grant(somaxconn: Option<u32>) -> Grant {
+    let reason = match somaxconn {
+        Some(limit) if limit >= BACKLOG => None,
+        Some(limit) => Some(format!("clamped by net.core.somaxconn = {limit}")),
+        None => Some("net.core.somaxconn could not be read".to_owned()),
+    };
+    Grant {
+        feature: format!("listen backlog {BACKLOG}"),
+        granted: reason.is_none(),
+        reason,
+    }
+}
+
+/// What an `accept` ended with.
+pub(crate) enum Accepted {
+    /// A connection: non-blocking, close-on-exec.
+    Connection(OwnedFd),
+    /// Nothing is waiting.
+    Drained,
+    /// A connection died before it was accepted; the next may be well.
+    Gone,
+}
+
+/// Accepts one connection.
+///
+/// # Errors
+/// Out of descriptors or memory. Trying again at once would spin, because the connection stays in
+/// the backlog and the listener stays readable; leaving it there would hang its peer: the server
+/// cannot go on.
+pub(crate) fn accept(listener: impl AsFd) -> Result<Accepted, ServeError> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    match rustix::net::accept_with(listener, flags) {
+        Ok(connection) => Ok(Accepted::Connection(connection)),
+        Err(Errno::AGAIN) => Ok(Accepted::Drained),
+        Err(errno) => accept_refused(errno).map(|()| Accepted::Gone),
+    }
+}
+
+/// Whether the errno of an `accept` is the server's trouble, or only that connection's.
+///
+/// # Errors
+/// Those of [`accept`].
+pub(crate) fn accept_refused(errno: Errno) -> Result<(), ServeError> {
+    match errno {
+        Errno::MFILE
+        | Errno::NFILE
+        | Errno::NOMEM
+        | Errno::NOBUFS
+        | Errno::BADF
+        | Errno::INVAL
+        | Errno::NOTSOCK
+        | Errno::OPNOTSUPP => Err(ServeError::refused("accept", errno)),
+        // accept(2): Linux hands on errors that are pending on the new socket; and EINTR.
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clamped_backlog_is_not_granted_and_says_why() {
+        assert!(backlog_grant(Some(BACKLOG)).granted);
+        let clamped = backlog_grant(Some(128));
+        assert!(!clamped.granted);
+        assert!(clamped.reason.unwrap().contains("somaxconn = 128"));
+        assert!(!backlog_grant(None).granted);
+    }
+
+    #[test]
+    fn only_the_servers_own_trouble_stops_it() {
+        assert!(accept_refused(Errno::CONNABORTED).is_ok());
+        assert!(accept_refused(Errno::INTR).is_ok());
+        let error = accept_refused(Errno::MFILE).unwrap_err();
+        assert_eq!(error.limiter.as_deref(), Some("RLIMIT_NOFILE"));
+        let error = accept_refused(Errno::NFILE).unwrap_err();
+        assert_eq!(error.limiter.as_deref(), Some("fs.file-max"));
+    }
+}
