@@ -1,0 +1,64 @@
+//! What a server does that is out of descriptors. A binary of its own with one test, because the
+//! limit is the process's.
+
+mod support;
+
+use fourtuple_spec::engine::{Descriptors, PROFILES};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::fs::File;
+use std::net::TcpStream;
+use std::os::fd::AsRawFd;
+use support::running::{Running, options, start};
+
+#[test]
+fn out_of_descriptors_ends_the_server_with_the_limits_name() {
+    for profile in PROFILES
+        .iter()
+        .filter(|profile| profile.descriptors == Descriptors::Process)
+    {
+        let server = start(options(profile.engine, "127.0.0.1:0")).unwrap();
+        let before = getrlimit(Resource::Nofile);
+        let peers = exhaust_descriptors(&server, &before);
+        let ended = server.wait();
+        setrlimit(Resource::Nofile, before).unwrap();
+        let error = ended.expect_err(profile.name);
+        assert_eq!(
+            error.limiter.as_deref(),
+            Some("RLIMIT_NOFILE"),
+            "{}: {error}",
+            profile.name
+        );
+        assert!(
+            error.error.contains("ulimit -n"),
+            "{}: {error}",
+            profile.name
+        );
+        drop(peers);
+    }
+}
+
+/// Lowers the limit and connects until the server, and not this end, is the one that lacks a
+/// descriptor.
+fn exhaust_descriptors(server: &Running, before: &Rlimit) -> Vec<TcpStream> {
+    let spare = File::open("/dev/null").unwrap();
+    let lowered = Rlimit {
+        current: Some(spare.as_raw_fd() as u64 + 20),
+        maximum: before.maximum,
+    };
+    setrlimit(Resource::Nofile, lowered).unwrap();
+    let mut peers = Vec::new();
+    while let Ok(peer) = TcpStream::connect(server.address) {
+        peers.push(peer);
+        let count = peers.len() as u64;
+        server.await_counters("a connection is accepted, or the server ends", |counters| {
+            counters.accepted == Some(count) || server.has_ended()
+        });
+        if server.has_ended() {
+            return peers;
+        }
+    }
+    // The server had the last one. The spare goes to this end, which leaves none for the server.
+    drop(spare);
+    peers.push(TcpStream::connect(server.address).unwrap());
+    peers
+}
