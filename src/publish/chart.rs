@@ -1,0 +1,154 @@
+//! Charts by name, and the layouts that several of them share.
+
+use super::draw;
+use super::facts;
+use super::format;
+use super::frame::{self, MARGIN, PLOT_BOTTOM, PLOT_TOP, Panel, VerticalAxis};
+use super::group::{Group, Metric};
+use super::labels::{Area, text_width};
+use super::lines::{self, Line};
+use super::scale::{Scale, linear_ticks, log_bounds, log_ticks};
+use super::svg::{Svg, WIDTH};
+use super::theme::Theme;
+use super::{chart_cpu, chart_growth, chart_latency, chart_memory, chart_throughput};
+
+/// One chart: what it is called and who draws it.
+pub struct Chart {
+    /// Its name in file names.
+    pub name: &'static str,
+    /// What it shows, for those who do not see it.
+    pub alternative: &'static str,
+    /// Draws it; `None` where the records have nothing to show.
+    pub draw: fn(&Group<'_>, &Theme) -> Option<String>,
+}
+
+/// Every chart, in the order in which a report shows them.
+pub const CHARTS: [Chart; 5] = [
+    Chart {
+        name: "throughput",
+        alternative: "Verified echoes a second against connections, one line an engine",
+        draw: chart_throughput::draw,
+    },
+    Chart {
+        name: "latency",
+        alternative: "Median and 99th percentile of latency against connections, one line an engine",
+        draw: chart_latency::draw,
+    },
+    Chart {
+        name: "cpu",
+        alternative: "CPU time for one echo, server and client, against connections",
+        draw: chart_cpu::draw,
+    },
+    Chart {
+        name: "memory",
+        alternative: "Bytes of one connection, stacked by slab cache and user memory, one bar an engine",
+        draw: chart_memory::draw,
+    },
+    Chart {
+        name: "growth",
+        alternative: "Kernel bytes of one connection against connections, one line an engine",
+        draw: chart_growth::draw,
+    },
+];
+
+/// How the vertical axis of a line chart is spread.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Spread {
+    /// From zero, so that lengths compare as ratios.
+    FromZero,
+    /// By ratios, for what spans decades.
+    Log,
+}
+
+/// What a chart of lines shows.
+pub struct LineChart<'a> {
+    /// Its title.
+    pub title: &'a str,
+    /// One panel or two side by side that share their vertical scale: what each is called, and its number.
+    pub panels: &'a [(&'a str, Metric)],
+    /// How numbers are written at the lines' ends.
+    pub form: fn(f64) -> String,
+    /// How numbers are written on the axis.
+    pub tick_form: fn(f64) -> String,
+    /// How the vertical axis is spread.
+    pub spread: Spread,
+}
+
+/// Draws a chart of lines; `None` if no series has a value.
+pub fn line_chart(group: &Group<'_>, theme: &Theme, chart: &LineChart<'_>) -> Option<String> {
+    let per_panel: Vec<Vec<Line>> =
+        chart.panels.iter().map(|(_, metric)| lines::lines(group, *metric, chart.form, theme)).collect();
+    let all: Vec<Line> = per_panel.iter().flatten().cloned().collect();
+    let (least, greatest) = lines::extent(&all)?;
+    let counts = lines::counts(group, &all);
+    let (scale, ticks) = vertical(chart, least, greatest);
+    let mut svg = Svg::new(theme);
+    let subtitle = facts::subtitle(group);
+    frame::heading(&mut svg, chart.title, &subtitle);
+    let areas = areas(&per_panel, &ticks);
+    for (index, ((title, _), lines)) in chart.panels.iter().zip(&per_panel).enumerate() {
+        let area = areas[index];
+        let panel = Panel { area, x: horizontal(&counts, &area), y: scale };
+        let is_labelled = index == 0;
+        frame::axes(&mut svg, &panel, &counts, &VerticalAxis { title, ticks: &ticks, is_labelled });
+        draw::draw(&mut svg, &panel, lines, &counts);
+    }
+    let key = lines::key(group, &all);
+    frame::caption(&mut svg, &key);
+    let description = format!("{subtitle}. {}", describe(chart, &per_panel));
+    Some(svg.finish(chart.title, &description))
+}
+
+fn vertical(chart: &LineChart<'_>, least: f64, greatest: f64) -> (Scale, Vec<(f64, String)>) {
+    let range = (PLOT_BOTTOM, PLOT_TOP);
+    let (scale, ticks) = match chart.spread {
+        Spread::FromZero => (Scale::linear_from_zero(greatest, range), linear_ticks(greatest)),
+        Spread::Log => {
+            let (low, high) = log_bounds(least.max(1e-9), greatest.max(1e-9));
+            (Scale::log(low, high, range), log_ticks(low, high))
+        }
+    };
+    let labelled = ticks.into_iter().map(|tick| (tick, (chart.tick_form)(tick)));
+    (scale, labelled.collect())
+}
+
+fn horizontal(counts: &[u32], area: &Area) -> Scale {
+    let first = counts.first().copied().unwrap_or(1);
+    let last = counts.last().copied().unwrap_or(1);
+    Scale::log(f64::from(first), f64::from(last), (area.left + 14.0, area.right - 6.0))
+}
+
+/// Panels side by side: room on the left for the ticks, on the right of each for the labels of its lines.
+fn areas(per_panel: &[Vec<Line>], ticks: &[(f64, String)]) -> Vec<Area> {
+    let tick_width = ticks.iter().map(|(_, label)| text_width(label, 13.0)).fold(0.0, f64::max);
+    let label_width = |lines: &Vec<Line>| {
+        let widths = lines.iter().map(|line| text_width(&format!("{} {}", line.name, line.value), 14.0));
+        widths.fold(40.0, f64::max).min(230.0)
+    };
+    let labels = per_panel.iter().map(label_width).fold(0.0, f64::max) + 26.0;
+    let left = MARGIN + tick_width + 10.0;
+    let count = per_panel.len() as f64;
+    let gap = 22.0;
+    let room = WIDTH - left - 12.0 - gap * (count - 1.0);
+    let width = room / count - labels;
+    (0..per_panel.len())
+        .map(|index| {
+            let left = left + index as f64 * (width + labels + gap);
+            Area { left, right: left + width, top: PLOT_TOP, bottom: PLOT_BOTTOM }
+        })
+        .collect()
+}
+
+/// The ends of all lines in words.
+fn describe(chart: &LineChart<'_>, per_panel: &[Vec<Line>]) -> String {
+    let mut sentences = Vec::new();
+    for ((title, _), lines) in chart.panels.iter().zip(per_panel) {
+        for line in lines {
+            let Some(mark) = line.marks.last() else { continue };
+            let count = format::whole(f64::from(mark.connections));
+            let stop = line.stop.as_ref().map_or_else(String::new, |stop| format!(", stopped by {stop}"));
+            sentences.push(format!("{title}, {} at {count} connections: {}{stop}.", line.name, line.value));
+        }
+    }
+    sentences.join(" ")
+}

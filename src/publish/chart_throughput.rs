@@ -1,0 +1,19 @@
+//! Verified echoes a second against connections.
+
+use super::chart::{LineChart, Spread, line_chart};
+use super::format::short;
+use super::group::{Group, metric};
+use super::theme::Theme;
+
+/// Draws the chart; `None` without any rate.
+pub fn draw(group: &Group<'_>, theme: &Theme) -> Option<String> {
+    let chart = LineChart {
+        title: "Throughput against connections",
+        panels: &[("verified echoes a second", metric::rate)],
+        form: short,
+        tick_form: short,
+        // Rates lie within a factor of five: from zero, a height is a share.
+        spread: Spread::FromZero,
+    };
+    line_chart(group, theme, &chart)
+}
