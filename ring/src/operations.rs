@@ -1,0 +1,295 @@
+//! The requests that a ring makes, each with the memory that it names.
+
+use crate::buffers::Lease;
+use crate::ring::{Ring, RingError};
+use crate::token::{ATTACHMENTS_MAX, Operation, Slot, Token};
+use io_uring::types::{CancelBuilder, DestinationSlot, Fd, Fixed};
+use io_uring::{opcode, squeue};
+use rustix::io::Errno;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+
+/// A socket option switched on. Constant, because the kernel may read it after the request was taken.
+pub(crate) static ONE: i32 = 1;
+
+const RECVSEND_POLL_FIRST: u16 = 1 << 0;
+const RECV_MULTISHOT: u16 = 1 << 1;
+const BUFFER_GROUP: u16 = 0;
+/// No slot: for requests that are about no direct descriptor.
+const NO_SLOT: Slot = Slot {
+    index: 0,
+    generation: 0,
+};
+const SEND_FLAGS: i32 = libc::MSG_WAITALL | libc::MSG_NOSIGNAL;
+
+/// A socket address in the kernel's form.
+#[repr(C)]
+pub(crate) union Address {
+    v4: libc::sockaddr_in,
+    v6: libc::sockaddr_in6,
+}
+
+/// Heap bytes that the kernel reads from, until it is done.
+#[derive(Default)]
+pub(crate) struct OwnedSends {
+    sends: Vec<Option<Vec<u8>>>,
+    free: Vec<u32>,
+}
+
+impl OwnedSends {
+    fn keep(&mut self, bytes: Vec<u8>) -> Option<u32> {
+        let at = match self.free.pop() {
+            Some(at) => at,
+            None if self.sends.len() < ATTACHMENTS_MAX as usize => {
+                self.sends.push(None);
+                self.sends.len() as u32 - 1
+            }
+            None => return None,
+        };
+        self.sends[at as usize] = Some(bytes);
+        Some(at)
+    }
+
+    /// Takes the bytes back at their terminal completion.
+    pub(crate) fn take(&mut self, at: u32) -> Vec<u8> {
+        self.free.push(at);
+        self.sends[at as usize]
+            .take()
+            .expect("one completion a send")
+    }
+}
+
+impl Ring {
+    /// Accepts every connection of `listener` into free slots until the table is full, which drops
+    /// the connection that finds no slot (`ENFILE`): see [`Ring::accept_once`].
+    pub fn accept_multishot(&mut self, listener: BorrowedFd<'_>) -> Result<(), RingError> {
+        self.reserve(1)?;
+        let entry = opcode::AcceptMulti::new(Fd(listener.as_raw_fd())).allocate_file_index(true);
+        self.push(entry.build(), accept_token());
+        Ok(())
+    }
+
+    /// Accepts one connection into a free slot.
+    pub fn accept_once(&mut self, listener: BorrowedFd<'_>) -> Result<(), RingError> {
+        self.reserve(1)?;
+        let null = std::ptr::null_mut();
+        let entry = opcode::Accept::new(Fd(listener.as_raw_fd()), null, null.cast())
+            .file_index(Some(DestinationSlot::auto_target()));
+        self.push(entry.build(), accept_token());
+        Ok(())
+    }
+
+    /// Cancels every accept; each one that was still waiting ends with `ECANCELED`.
+    pub fn cancel_accepts(&mut self) -> Result<(), RingError> {
+        self.reserve(1)?;
+        let cancel = CancelBuilder::user_data(accept_token().pack()).all();
+        self.push(
+            opcode::AsyncCancel2::new(cancel).build(),
+            cancel_token(NO_SLOT),
+        );
+        Ok(())
+    }
+
+    /// Receives into provided buffers: many times if the kernel can, else once ([`crate::Shot`]).
+    ///
+    /// The first attempt is made when the socket becomes readable, not at once.
+    #[inline]
+    pub fn receive(&mut self, slot: Slot) -> Result<(), RingError> {
+        let multishot = if self.has_receive_multishot {
+            RECV_MULTISHOT
+        } else {
+            0
+        };
+        self.push_receive(slot, multishot | RECVSEND_POLL_FIRST)
+    }
+
+    /// Receives once into a provided buffer, when the socket becomes readable.
+    #[inline]
+    pub fn receive_once(&mut self, slot: Slot) -> Result<(), RingError> {
+        self.push_receive(slot, RECVSEND_POLL_FIRST)
+    }
+
+    #[inline]
+    fn push_receive(&mut self, slot: Slot, priority: u16) -> Result<(), RingError> {
+        if self.buffers.is_none() {
+            return Err(RingError::Misuse(
+                "this ring has no buffers to receive into",
+            ));
+        }
+        self.reserve(1)?;
+        let entry = opcode::Recv::new(Fixed(slot.index), std::ptr::null_mut(), 0)
+            .ioprio(priority)
+            .buf_group(BUFFER_GROUP)
+            .build()
+            .flags(squeue::Flags::BUFFER_SELECT);
+        self.push(entry, token(Operation::Receive, slot, 0));
+        Ok(())
+    }
+
+    /// Cancels the receive of a slot; it ends with `ECANCELED`, or with what it had got. Sends go on.
+    ///
+    /// The kernel walks a table of at most 256 chains for it: for the rare case, not the hot path.
+    pub fn cancel_receive(&mut self, slot: Slot) -> Result<(), RingError> {
+        self.reserve(1)?;
+        let cancel = CancelBuilder::user_data(token(Operation::Receive, slot, 0).pack());
+        self.push(
+            opcode::AsyncCancel2::new(cancel).build(),
+            cancel_token(slot),
+        );
+        Ok(())
+    }
+
+    /// What a lease holds.
+    pub fn bytes(&self, lease: &Lease) -> &[u8] {
+        self.buffers
+            .as_ref()
+            .expect("a lease comes from buffers")
+            .bytes(lease)
+    }
+
+    /// Gives a buffer back to the kernel.
+    #[inline]
+    pub fn recycle(&mut self, lease: Lease) {
+        self.buffers
+            .as_mut()
+            .expect("a lease comes from buffers")
+            .recycle(lease);
+    }
+
+    /// Buffers that the kernel can pick from, and all that there are.
+    #[inline]
+    pub fn buffers_free(&self) -> (u16, u16) {
+        self.buffers
+            .as_ref()
+            .map_or((0, 0), |buffers| (buffers.free(), buffers.count()))
+    }
+
+    /// Sends all of a received buffer; it comes back with [`crate::Event::Sent`].
+    #[inline]
+    pub fn send_lease(&mut self, slot: Slot, lease: Lease) -> Result<(), RingError> {
+        self.reserve(1)?;
+        let buffers = self.buffers.as_ref().expect("a lease comes from buffers");
+        let address = buffers.address(lease.buffer);
+        let entry = opcode::Send::new(Fixed(slot.index), address, lease.bytes).flags(SEND_FLAGS);
+        self.push(
+            entry.build(),
+            token(Operation::SendLease, slot, u32::from(lease.buffer)),
+        );
+        Ok(())
+    }
+
+    /// Sends heap bytes; they come back with [`crate::Event::Sent`]. At most 4 GiB.
+    pub fn send_owned(&mut self, slot: Slot, bytes: Vec<u8>) -> Result<(), RingError> {
+        self.reserve(1)?;
+        let length = u32::try_from(bytes.len())
+            .map_err(|_| RingError::Misuse("a send takes at most 4 GiB"))?;
+        let address = bytes.as_ptr();
+        let at = self.owned_sends.keep(bytes).ok_or(RingError::Misuse(
+            "more than 16,777,216 heap sends in flight",
+        ))?;
+        let entry = opcode::Send::new(Fixed(slot.index), address, length).flags(SEND_FLAGS);
+        self.push(entry.build(), token(Operation::SendOwned, slot, at));
+        Ok(())
+    }
+
+    /// Sends a range of the pattern. Answers only if it fails: success shows by what the peer does.
+    #[inline]
+    pub fn send_pattern(&mut self, slot: Slot, range: Range<usize>) -> Result<(), RingError> {
+        self.reserve(1)?;
+        let bytes = self
+            .pattern
+            .as_ref()
+            .and_then(|pattern| pattern.get(range))
+            .ok_or(RingError::Misuse("the range lies outside the pattern"))?;
+        let entry = opcode::Send::new(Fixed(slot.index), bytes.as_ptr(), bytes.len() as u32)
+            .flags(SEND_FLAGS)
+            .build()
+            .flags(squeue::Flags::SKIP_SUCCESS);
+        self.push_unanswered(entry, token(Operation::SendPattern, slot, 0));
+        Ok(())
+    }
+
+    /// Closes a slot. A request that still waits on it keeps the socket open: end those first.
+    pub fn close(&mut self, slot: Slot) -> Result<(), RingError> {
+        self.reserve(1)?;
+        let entry = opcode::Close::new(Fixed(slot.index)).build();
+        self.push(entry, token(Operation::Close, slot, 0));
+        Ok(())
+    }
+
+    /// Watches a descriptor until it is readable, once; answered by [`crate::Event::Readable`].
+    pub fn watch(&mut self, descriptor: BorrowedFd<'_>, key: u32) -> Result<(), RingError> {
+        if key >= ATTACHMENTS_MAX {
+            return Err(RingError::Misuse("a key has at most 24 bits"));
+        }
+        self.reserve(1)?;
+        let entry = opcode::PollAdd::new(Fd(descriptor.as_raw_fd()), libc::POLLIN as u32);
+        self.push(entry.build(), token(Operation::Poll, NO_SLOT, key));
+        Ok(())
+    }
+
+    /// Puts an open descriptor into a slot.
+    pub(crate) fn install(&mut self, slot: Slot, descriptor: RawFd) -> Result<(), Errno> {
+        self.io
+            .submitter()
+            .register_files_update(slot.index, &[descriptor])
+            .map(drop)
+            .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
+    }
+
+    /// Keeps an address until the kernel has taken the request that names it.
+    pub(crate) fn keep_address(
+        &mut self,
+        address: SocketAddr,
+    ) -> (*const libc::sockaddr, libc::socklen_t) {
+        debug_assert!(
+            self.addresses.len() < self.addresses.capacity(),
+            "must not move"
+        );
+        let (kept, length) = match address {
+            SocketAddr::V4(v4) => {
+                let v4 = libc::sockaddr_in {
+                    sin_family: libc::AF_INET as libc::sa_family_t,
+                    sin_port: v4.port().to_be(),
+                    sin_addr: libc::in_addr {
+                        s_addr: v4.ip().to_bits().to_be(),
+                    },
+                    sin_zero: [0; 8],
+                };
+                (Address { v4 }, size_of::<libc::sockaddr_in>())
+            }
+            SocketAddr::V6(v6) => {
+                let v6 = libc::sockaddr_in6 {
+                    sin6_family: libc::AF_INET6 as libc::sa_family_t,
+                    sin6_port: v6.port().to_be(),
+                    sin6_flowinfo: v6.flowinfo(),
+                    sin6_addr: libc::in6_addr {
+                        s6_addr: v6.ip().octets(),
+                    },
+                    sin6_scope_id: v6.scope_id(),
+                };
+                (Address { v6 }, size_of::<libc::sockaddr_in6>())
+            }
+        };
+        self.addresses.push(kept);
+        let pointer: *const Address = self.addresses.last().expect("just pushed");
+        (pointer.cast(), length as libc::socklen_t)
+    }
+}
+
+fn token(operation: Operation, slot: Slot, attachment: u32) -> Token {
+    Token {
+        operation,
+        slot,
+        attachment,
+    }
+}
+
+fn accept_token() -> Token {
+    token(Operation::Accept, NO_SLOT, 0)
+}
+
+fn cancel_token(slot: Slot) -> Token {
+    token(Operation::Cancel, slot, 0)
+}

@@ -1,0 +1,400 @@
+//! The ring itself: queueing, entering the kernel, and taking completions apart.
+
+use crate::buffers::Buffers;
+use crate::connect::{ConnectFailure, ConnectStep, last_errno};
+use crate::event::{Event, Received, Sent, Shot};
+use crate::feature::FeatureGrant;
+use crate::operations::{Address, OwnedSends};
+use crate::token::{Operation, SLOTS_MAX, Slot, Token};
+use io_uring::{IoUring, cqueue, squeue};
+use rustix::io::Errno;
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+const ENTER_GETEVENTS: u32 = 1 << 0;
+const ENTER_EXT_ARG: u32 = 1 << 3;
+const ENTER_REGISTERED_RING: u32 = 1 << 4;
+
+/// One io_uring instance with a table of direct descriptors and, if asked for, provided buffers.
+///
+/// Belongs to the thread that made it.
+pub struct Ring {
+    /// Closed before anything below is freed: fields drop in order.
+    pub(crate) io: IoUring,
+    pub(crate) registered_index: Option<u32>,
+    pub(crate) buffers: Option<Buffers>,
+    pub(crate) owned_sends: OwnedSends,
+    pub(crate) pattern: Option<Arc<[u8]>>,
+    /// Socket addresses of queued requests; the kernel copies them when it takes the request.
+    pub(crate) addresses: Vec<Address>,
+    pub(crate) generations: Box<[u16]>,
+    pub(crate) grants: Vec<FeatureGrant>,
+    pub(crate) has_receive_multishot: bool,
+    pub(crate) has_ring_sockets: bool,
+    /// Requests that will answer and have not.
+    pub(crate) outstanding: u64,
+    /// Whether a request that answers only on failure may still be in the kernel.
+    pub(crate) has_unanswered: bool,
+    /// Answers that came from a system call and not from the kernel's queue.
+    pub(crate) early_events: VecDeque<Event>,
+    pub(crate) counters: RingCounters,
+}
+
+/// What a ring has counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RingCounters {
+    /// Calls of `io_uring_enter`.
+    pub enters: u64,
+    /// Completions taken from the queue.
+    pub completions: u64,
+    /// Receives that ended for want of a buffer.
+    pub no_buffers: u64,
+    /// Times that completions were found to have overflowed the queue.
+    pub overflows: u64,
+    /// Completions for an earlier user of their slot.
+    pub stale: u64,
+}
+
+/// A ring that cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum RingError {
+    /// The kernel refused to take or give.
+    #[error("io_uring_enter failed: {}", crate::errno::name(*.0))]
+    Enter(Errno),
+    /// The kernel takes no more requests.
+    #[error("the submission queue stays full: the kernel takes no request (out of memory?)")]
+    Stuck,
+    /// The slot, buffer or range is not this ring's.
+    #[error("{0}")]
+    Misuse(&'static str),
+}
+
+/// The most slots that a table may have here: RLIMIT_NOFILE's soft limit, and 2^20.
+pub fn table_slots_max() -> u32 {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    limit.map_or(SLOTS_MAX, |limit| {
+        u32::try_from(limit).unwrap_or(SLOTS_MAX).min(SLOTS_MAX)
+    })
+}
+
+#[repr(C)]
+struct GetEventsArgument {
+    signal_mask: u64,
+    signal_mask_bytes: u32,
+    minimum_wait_us: u32,
+    timeout: u64,
+}
+
+impl Ring {
+    /// Which features were asked for, and which were granted.
+    pub fn grants(&self) -> &[FeatureGrant] {
+        &self.grants
+    }
+
+    /// What has been counted.
+    pub fn counters(&self) -> RingCounters {
+        self.counters
+    }
+
+    /// Slots of the table.
+    pub fn slots(&self) -> u32 {
+        self.generations.len() as u32
+    }
+
+    /// Requests that will answer and have not.
+    pub fn outstanding(&self) -> u64 {
+        self.outstanding
+    }
+
+    /// Whether there is something to submit or to take without waiting.
+    pub fn has_work(&mut self) -> bool {
+        let queue = self.io.submission();
+        if !queue.is_empty() || queue.taskrun() || queue.cq_overflow() {
+            return true;
+        }
+        drop(queue);
+        self.has_events()
+    }
+
+    /// Whether an event can be taken now.
+    pub fn has_events(&mut self) -> bool {
+        !self.early_events.is_empty() || !self.io.completion().is_empty()
+    }
+
+    /// Submits what is queued, runs what waits to be run, and waits until `want` completions are there.
+    ///
+    /// Returns early when `timeout` is over, when a signal came, or when completions must be taken
+    /// first; none of these is an error.
+    pub fn enter(&mut self, want: u32, timeout: Option<Duration>) -> Result<(), RingError> {
+        if let Some(buffers) = &mut self.buffers {
+            buffers.publish();
+        }
+        let want = if self.early_events.is_empty() {
+            want
+        } else {
+            0
+        };
+        let queue = self.io.submission();
+        let queued = queue.len() as u32;
+        self.counters.overflows += u64::from(queue.cq_overflow());
+        drop(queue);
+        self.counters.enters += 1;
+        let result = self.enter_raw(queued, want, timeout);
+        if self.io.submission().is_empty() {
+            self.addresses.clear();
+        }
+        match result {
+            Ok(()) | Err(Errno::TIME | Errno::INTR | Errno::BUSY | Errno::AGAIN) => Ok(()),
+            Err(errno) => Err(RingError::Enter(errno)),
+        }
+    }
+
+    fn enter_raw(&self, queued: u32, want: u32, timeout: Option<Duration>) -> Result<(), Errno> {
+        let mut flags = ENTER_GETEVENTS;
+        let descriptor = match self.registered_index {
+            Some(index) => {
+                flags |= ENTER_REGISTERED_RING;
+                index as i32
+            }
+            None => self.io.as_raw_fd(),
+        };
+        let time =
+            timeout.map(|timeout| [timeout.as_secs() as i64, i64::from(timeout.subsec_nanos())]);
+        let argument = time.as_ref().map(|time| GetEventsArgument {
+            signal_mask: 0,
+            signal_mask_bytes: 0,
+            minimum_wait_us: 0,
+            timeout: time.as_ptr() as u64,
+        });
+        let (pointer, bytes) = match &argument {
+            Some(argument) => {
+                flags |= ENTER_EXT_ARG;
+                (
+                    std::ptr::from_ref(argument).cast::<libc::c_void>(),
+                    size_of::<GetEventsArgument>(),
+                )
+            }
+            None => (std::ptr::null(), 0),
+        };
+        // SAFETY: the argument and the timespec that it points to live until the call returns, which
+        // is as long as the kernel reads them. What the queued requests point to is owned by `self`
+        // (buffers, heap sends, pattern, addresses) or is constant, see `operations`.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_io_uring_enter,
+                descriptor,
+                queued,
+                want,
+                flags,
+                pointer,
+                bytes,
+            )
+        };
+        if result < 0 {
+            Err(last_errno())
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Makes room for `count` requests that must be submitted together.
+    pub(crate) fn reserve(&mut self, count: usize) -> Result<(), RingError> {
+        const ATTEMPTS: u32 = 64;
+        for _ in 0..ATTEMPTS {
+            let queue = self.io.submission();
+            if queue.capacity() - queue.len() >= count {
+                return Ok(());
+            }
+            drop(queue);
+            self.enter(0, None)?;
+        }
+        Err(RingError::Stuck)
+    }
+
+    /// Queues a request that will answer; room must have been reserved.
+    #[inline]
+    pub(crate) fn push(&mut self, entry: squeue::Entry, token: Token) {
+        self.outstanding += 1;
+        self.push_entry(entry, token);
+    }
+
+    /// Queues a request that answers only if it fails; room must have been reserved.
+    #[inline]
+    pub(crate) fn push_unanswered(&mut self, entry: squeue::Entry, token: Token) {
+        self.has_unanswered = true;
+        self.push_entry(entry, token);
+    }
+
+    #[inline]
+    fn push_entry(&mut self, entry: squeue::Entry, token: Token) {
+        let entry = entry.user_data(token.pack());
+        // SAFETY: every caller in this crate builds entries from memory that the ring owns until the
+        // terminal completion, or that the kernel copies when it takes the entry (addresses), or that
+        // is constant for the life of the process.
+        let pushed = unsafe { self.io.submission().push(&entry) };
+        assert!(pushed.is_ok(), "room was reserved");
+    }
+
+    /// Starts a new life of a slot: completions for earlier ones are dropped from now on.
+    pub(crate) fn begin_slot(&mut self, index: u32) -> Slot {
+        let generation = &mut self.generations[index as usize];
+        *generation = generation.wrapping_add(1);
+        Slot {
+            index,
+            generation: *generation,
+        }
+    }
+
+    pub(crate) fn pending_failure(&mut self, slot: Slot, failure: ConnectFailure) {
+        let result = Err(failure);
+        self.early_events
+            .push_back(Event::Connected { slot, result });
+    }
+
+    /// The next event that is there without waiting.
+    #[inline]
+    pub fn pop(&mut self) -> Option<Event> {
+        if !self.early_events.is_empty() {
+            return self.early_events.pop_front();
+        }
+        loop {
+            let entry = self.io.completion().next()?;
+            self.counters.completions += 1;
+            if let Some(event) = self.decode(&entry) {
+                return Some(event);
+            }
+        }
+    }
+
+    fn decode(&mut self, entry: &cqueue::Entry) -> Option<Event> {
+        let token = Token::unpack(entry.user_data())?;
+        let shot = if cqueue::more(entry.flags()) {
+            Shot::Armed
+        } else {
+            Shot::Ended
+        };
+        if token.operation != Operation::SendPattern && shot == Shot::Ended {
+            self.outstanding -= 1;
+        }
+        let slot = token.slot;
+        let is_stale = match token.operation {
+            Operation::Accept | Operation::Poll | Operation::Cancel => false,
+            _ => self.generations[slot.index as usize] != slot.generation,
+        };
+        let event = self.event_of(token, entry, shot)?;
+        if is_stale {
+            self.counters.stale += 1;
+            self.reclaim(event);
+            return None;
+        }
+        Some(event)
+    }
+
+    /// Takes back what a dropped event holds.
+    fn reclaim(&mut self, event: Event) {
+        match event {
+            Event::Received {
+                result: Ok(Received::Data(lease)),
+                ..
+            }
+            | Event::Sent {
+                memory: Sent::Lease(lease),
+                ..
+            } => self.recycle(lease),
+            _ => {}
+        }
+    }
+
+    fn event_of(&mut self, token: Token, entry: &cqueue::Entry, shot: Shot) -> Option<Event> {
+        let slot = token.slot;
+        let value = result_of(entry.result());
+        match token.operation {
+            Operation::Receive => Some(self.received(slot, value, entry.flags(), shot)),
+            Operation::SendLease => {
+                let buffers = self.buffers.as_ref()?;
+                let lease = buffers.return_lease(token.attachment as u16);
+                Some(sent(slot, Sent::Lease(lease), value))
+            }
+            Operation::SendOwned => {
+                let bytes = self.owned_sends.take(token.attachment);
+                Some(sent(slot, Sent::Owned(bytes), value))
+            }
+            Operation::SendPattern => Some(sent(slot, Sent::Pattern, value)),
+            Operation::Connect => Some(Self::connected(token, value)),
+            Operation::Accept => {
+                let result = value.map(|index| self.begin_slot(index));
+                Some(Event::Accepted { result, shot })
+            }
+            Operation::Close => {
+                let result = value.map(|_| ());
+                Some(Event::Closed { slot, result })
+            }
+            Operation::Poll => Some(Event::Readable {
+                key: token.attachment,
+                shot,
+            }),
+            Operation::Cancel => None,
+        }
+    }
+
+    #[inline]
+    fn received(&mut self, slot: Slot, value: Result<u32, Errno>, flags: u32, shot: Shot) -> Event {
+        let buffer = cqueue::buffer_select(flags);
+        let result = match (value, buffer, &mut self.buffers) {
+            (Ok(bytes), Some(buffer), Some(buffers)) => {
+                let lease = buffers.lease(buffer, bytes);
+                if bytes == 0 {
+                    buffers.recycle(lease);
+                    Ok(Received::End)
+                } else {
+                    Ok(Received::Data(lease))
+                }
+            }
+            (Err(errno), Some(buffer), Some(buffers)) => {
+                let lease = buffers.lease(buffer, 0);
+                buffers.recycle(lease);
+                Err(errno)
+            }
+            (Ok(_), ..) => Ok(Received::End),
+            (Err(errno), ..) => Err(errno),
+        };
+        self.counters.no_buffers += u64::from(result == Err(Errno::NOBUFS));
+        Event::Received { slot, result, shot }
+    }
+
+    /// One event a chain. A step that is to answer only on failure, and fails, silences the rest of its
+    /// chain (`REQ_F_SKIP_LINK_CQES`), the connect included: so either the connect answers, or one step.
+    fn connected(token: Token, value: Result<u32, Errno>) -> Event {
+        let step = ConnectStep::from_attachment(token.attachment);
+        let result = value
+            .map(|_| ())
+            .map_err(|errno| ConnectFailure { step, errno });
+        Event::Connected {
+            slot: token.slot,
+            result,
+        }
+    }
+}
+
+fn sent(slot: Slot, memory: Sent, value: Result<u32, Errno>) -> Event {
+    let result = value.map(|bytes| bytes as usize);
+    Event::Sent {
+        slot,
+        memory,
+        result,
+    }
+}
+
+#[inline]
+fn result_of(value: i32) -> Result<u32, Errno> {
+    u32::try_from(value).map_err(|_| Errno::from_raw_os_error(value.wrapping_neg()))
+}
+
+impl AsFd for Ring {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: the descriptor is open as long as `io` is, which `self` owns and the borrow keeps.
+        unsafe { BorrowedFd::borrow_raw(self.io.as_raw_fd()) }
+    }
+}

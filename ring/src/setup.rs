@@ -1,0 +1,377 @@
+//! Setting a ring up: ask for everything, take what the kernel grants, and say what it did not.
+
+use crate::buffers::Buffers;
+use crate::connect::last_errno;
+use crate::feature::{Feature, FeatureGrant};
+use crate::operations::OwnedSends;
+use crate::ring::{Ring, RingCounters, table_slots_max};
+use io_uring::{IoUring, Probe, opcode};
+use rustix::io::Errno;
+use std::collections::VecDeque;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+
+const REGISTER_RING_DESCRIPTORS: u32 = 20;
+const DISABLED_SYSCTL: &str = "/proc/sys/kernel/io_uring_disabled";
+
+/// `struct io_uring_rsrc_update`, as registering a ring's descriptor uses it.
+#[repr(C)]
+pub(crate) struct RegisteredUpdate {
+    pub(crate) offset: u32,
+    pub(crate) reserved: u32,
+    pub(crate) data: u64,
+}
+
+/// What a ring is asked to be.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    slots: u32,
+    submission_entries: u32,
+    completion_entries: u32,
+    buffers: Option<(u16, u32)>,
+    pattern: Option<Arc<[u8]>>,
+    without: Vec<Feature>,
+}
+
+/// A ring that could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// `kernel.io_uring_disabled` forbids it.
+    #[error(
+        "io_uring is switched off: kernel.io_uring_disabled is {0}. `sysctl kernel.io_uring_disabled=0` \
+         as root switches it on; engines that do not need it (epoll, tokio) run without"
+    )]
+    Disabled(String),
+    /// Something else forbids it.
+    #[error(
+        "io_uring is refused (EPERM) although kernel.io_uring_disabled allows it: a seccomp filter or \
+         security module does that, in containers often. Run outside, or with a profile that allows \
+         io_uring_setup; engines that do not need it (epoll, tokio) run here"
+    )]
+    Filtered,
+    /// The kernel has none.
+    #[error("this kernel has no io_uring (ENOSYS): it was built without, or a filter hides it")]
+    Missing,
+    /// The kernel lacks something that no ring here can do without.
+    #[error("this kernel lacks {what}, which came with Linux {since}")]
+    TooOld {
+        /// What it lacks.
+        what: &'static str,
+        /// Since when others have it.
+        since: &'static str,
+    },
+    /// The table would be larger than a limit.
+    #[error(
+        "a table of {slots} direct descriptors is more than RLIMIT_NOFILE allows ({limit}): raise it \
+         with `ulimit -n`, or take several rings"
+    )]
+    Table {
+        /// Slots asked for.
+        slots: u32,
+        /// Slots allowed.
+        limit: u32,
+    },
+    /// No memory, or no leave to lock it.
+    #[error("{call}: ENOMEM: memory or RLIMIT_MEMLOCK is short (`ulimit -l` shows it)")]
+    Memory {
+        /// The call that failed.
+        call: &'static str,
+    },
+    /// The process has no descriptor left.
+    #[error("{call}: {}: no descriptor is left; RLIMIT_NOFILE is {limit}: raise it with `ulimit -n`", crate::errno::name(*.errno))]
+    Descriptors {
+        /// The call that failed.
+        call: &'static str,
+        /// How.
+        errno: Errno,
+        /// The limit.
+        limit: u32,
+    },
+    /// Anything else.
+    #[error("{call}: {}", crate::errno::name(*.errno))]
+    Os {
+        /// The call that failed.
+        call: &'static str,
+        /// How.
+        errno: Errno,
+    },
+    /// The words were wrong.
+    #[error("{0}")]
+    Misuse(&'static str),
+}
+
+impl Setup {
+    /// A ring with a table of `slots` direct descriptors.
+    pub fn new(slots: u32) -> Self {
+        Self {
+            slots,
+            submission_entries: 1024,
+            completion_entries: 4096,
+            buffers: None,
+            pattern: None,
+            without: Vec::new(),
+        }
+    }
+
+    /// Entries of the submission queue (at most 32,768) and of the completion queue (at most 65,536).
+    pub fn queues(mut self, submission_entries: u32, completion_entries: u32) -> Self {
+        self.submission_entries = submission_entries;
+        self.completion_entries = completion_entries;
+        self
+    }
+
+    /// Provided buffers to receive into: a power of two of them, at most 32,768, of so many bytes.
+    pub fn buffers(mut self, count: u16, buffer_bytes: u32) -> Self {
+        self.buffers = Some((count, buffer_bytes));
+        self
+    }
+
+    /// Constant bytes to send from.
+    pub fn pattern(mut self, pattern: Arc<[u8]>) -> Self {
+        self.pattern = Some(pattern);
+        self
+    }
+
+    /// Does without a feature, as an older kernel would.
+    pub fn without(mut self, feature: Feature) -> Self {
+        self.without.push(feature);
+        self
+    }
+
+    /// Sets the ring up. It belongs to the calling thread from now on.
+    pub fn build(self) -> Result<Ring, SetupError> {
+        if self
+            .buffers
+            .is_some_and(|(count, bytes)| !count.is_power_of_two() || count > 1 << 15 || bytes == 0)
+        {
+            return Err(SetupError::Misuse(
+                "buffers must be a power of two, at most 32,768, and not empty",
+            ));
+        }
+        let limit = table_slots_max();
+        if self.slots == 0 || self.slots > limit {
+            return Err(SetupError::Table {
+                slots: self.slots,
+                limit,
+            });
+        }
+        let mut grants = Vec::new();
+        let io = self.build_io(&mut grants)?;
+        let probe = probe(&io)?;
+        io.submitter()
+            .register_files_sparse(self.slots)
+            .map_err(|error| os("io_uring_register(files)", &error))?;
+        let buffers = self.register_buffers(&io)?;
+        let registered_index = self.register_ring(&io, &mut grants);
+        let has_receive_multishot = self.grant(
+            &mut grants,
+            Feature::ReceiveMultishot,
+            probe.is_supported(opcode::SendZc::CODE),
+        );
+        let has_ring_sockets = self.grant(
+            &mut grants,
+            Feature::RingSockets,
+            probe.is_supported(opcode::Bind::CODE),
+        );
+        Ok(Ring {
+            addresses: Vec::with_capacity(io.params().sq_entries() as usize * 2),
+            io,
+            registered_index,
+            buffers,
+            owned_sends: OwnedSends::default(),
+            pattern: self.pattern,
+            generations: vec![0; self.slots as usize].into_boxed_slice(),
+            grants,
+            has_receive_multishot,
+            has_ring_sockets,
+            outstanding: 0,
+            has_unanswered: false,
+            early_events: VecDeque::new(),
+            counters: RingCounters::default(),
+        })
+    }
+
+    /// Tries with every set-up flag, then without the newest that is left, until the kernel agrees.
+    fn build_io(&self, grants: &mut Vec<FeatureGrant>) -> Result<IoUring, SetupError> {
+        const NEWEST_FIRST: [Feature; 5] = [
+            Feature::NoSqArray,
+            Feature::DeferTaskrun,
+            Feature::SingleIssuer,
+            Feature::TaskrunFlag,
+            Feature::SubmitAll,
+        ];
+        let mut wanted: Vec<Feature> = Vec::new();
+        for feature in NEWEST_FIRST {
+            if self.without.contains(&feature) {
+                grants.push(left_out(feature));
+            } else {
+                wanted.push(feature);
+            }
+        }
+        loop {
+            let error = match self.try_flags(&wanted) {
+                Ok(io) => {
+                    grants.extend(wanted.iter().map(|&feature| FeatureGrant {
+                        feature,
+                        refused: None,
+                    }));
+                    return Ok(io);
+                }
+                Err(error) => error,
+            };
+            if error.raw_os_error() != Some(libc::EINVAL) || wanted.is_empty() {
+                return Err(setup_error(&error));
+            }
+            grants.push(refused(wanted.remove(0)));
+        }
+    }
+
+    fn try_flags(&self, wanted: &[Feature]) -> std::io::Result<IoUring> {
+        let mut builder = IoUring::builder();
+        builder.dontfork().setup_cqsize(self.completion_entries);
+        for feature in wanted {
+            match feature {
+                Feature::NoSqArray => builder.setup_no_sqarray(),
+                Feature::DeferTaskrun => builder.setup_defer_taskrun(),
+                Feature::SingleIssuer => builder.setup_single_issuer(),
+                Feature::TaskrunFlag => builder.setup_taskrun_flag(),
+                Feature::SubmitAll => builder.setup_submit_all(),
+                _ => &mut builder,
+            };
+        }
+        // The flag means something only where completions wait to be run.
+        if wanted.contains(&Feature::TaskrunFlag) && !wanted.contains(&Feature::DeferTaskrun) {
+            builder.setup_coop_taskrun();
+        }
+        builder.build(self.submission_entries)
+    }
+
+    fn register_buffers(&self, io: &IoUring) -> Result<Option<Buffers>, SetupError> {
+        let Some((count, buffer_bytes)) = self.buffers else {
+            return Ok(None);
+        };
+        let buffers = Buffers::new(count, buffer_bytes).map_err(|error| os("mmap", &error))?;
+        // SAFETY: the entries are page-aligned and hold `count` of them; the ring owns the mapping and
+        // drops it after its descriptor, when nothing is in flight.
+        let registered = unsafe {
+            io.submitter()
+                .register_buf_ring_with_flags(buffers.entries_address(), count, 0, 0)
+        };
+        match registered {
+            Ok(()) => Ok(Some(buffers)),
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Err(SetupError::TooOld {
+                what: "provided-buffer rings",
+                since: "5.19",
+            }),
+            Err(error) => Err(os("io_uring_register(buffer ring)", &error)),
+        }
+    }
+
+    /// A thread has room for 16 registered rings; past that the ring's own descriptor is used.
+    fn register_ring(&self, io: &IoUring, grants: &mut Vec<FeatureGrant>) -> Option<u32> {
+        let feature = Feature::RegisteredRing;
+        if self.without.contains(&feature) {
+            grants.push(left_out(feature));
+            return None;
+        }
+        let mut update = RegisteredUpdate {
+            offset: u32::MAX,
+            reserved: 0,
+            data: io.as_raw_fd() as u64,
+        };
+        // SAFETY: `update` is one readable and writable `io_uring_rsrc_update` for the call's length.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_io_uring_register,
+                io.as_raw_fd(),
+                REGISTER_RING_DESCRIPTORS,
+                &raw mut update,
+                1,
+            )
+        };
+        let refused = (result != 1).then(|| {
+            format!(
+                "{} (a thread has room for 16)",
+                crate::errno::name(last_errno())
+            )
+        });
+        let index = refused.is_none().then_some(update.offset);
+        grants.push(FeatureGrant { feature, refused });
+        index
+    }
+
+    fn grant(&self, grants: &mut Vec<FeatureGrant>, feature: Feature, is_there: bool) -> bool {
+        let is_left_out = self.without.contains(&feature);
+        grants.push(if is_left_out {
+            left_out(feature)
+        } else if is_there {
+            FeatureGrant {
+                feature,
+                refused: None,
+            }
+        } else {
+            refused(feature)
+        });
+        is_there && !is_left_out
+    }
+}
+
+fn left_out(feature: Feature) -> FeatureGrant {
+    FeatureGrant {
+        feature,
+        refused: Some("left out on request".to_owned()),
+    }
+}
+
+fn refused(feature: Feature) -> FeatureGrant {
+    let reason = format!(
+        "this kernel refuses it; it came with Linux {}",
+        feature.since()
+    );
+    FeatureGrant {
+        feature,
+        refused: Some(reason),
+    }
+}
+
+fn probe(io: &IoUring) -> Result<Probe, SetupError> {
+    let mut probe = Probe::new();
+    io.submitter()
+        .register_probe(&mut probe)
+        .map_err(|error| os("io_uring_register(probe)", &error))?;
+    if !probe.is_supported(opcode::Socket::CODE) {
+        return Err(SetupError::TooOld {
+            what: "direct descriptors for accept and socket",
+            since: "5.19",
+        });
+    }
+    Ok(probe)
+}
+
+fn setup_error(error: &std::io::Error) -> SetupError {
+    match Errno::from_io_error(error) {
+        Some(Errno::PERM) => {
+            let value = std::fs::read_to_string(DISABLED_SYSCTL).unwrap_or_default();
+            let value = value.trim();
+            if value.is_empty() || value == "0" {
+                SetupError::Filtered
+            } else {
+                SetupError::Disabled(value.to_owned())
+            }
+        }
+        Some(Errno::NOSYS) => SetupError::Missing,
+        _ => os("io_uring_setup", error),
+    }
+}
+
+fn os(call: &'static str, error: &std::io::Error) -> SetupError {
+    match Errno::from_io_error(error).unwrap_or(Errno::IO) {
+        Errno::NOMEM => SetupError::Memory { call },
+        errno @ (Errno::MFILE | Errno::NFILE) => SetupError::Descriptors {
+            call,
+            errno,
+            limit: table_slots_max(),
+        },
+        errno => SetupError::Os { call, errno },
+    }
+}

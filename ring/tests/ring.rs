@@ -1,0 +1,384 @@
+//! A ring against real sockets: what the types promise, the kernel does.
+
+use fourtuple_ring::{
+    ConnectStep, Errno, Event, Feature, Received, Ring, RingSet, Sent, Setup, SetupError, Shot,
+    Slot,
+};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A ring, or `None` with the reason printed where io_uring is not to be had.
+fn build(setup: Setup) -> Option<Ring> {
+    match setup.build() {
+        Ok(ring) => Some(ring),
+        Err(error @ (SetupError::Disabled(_) | SetupError::Filtered | SetupError::Missing)) => {
+            eprintln!("skipped: {error}");
+            None
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn next(ring: &mut Ring) -> Event {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(event) = ring.pop() {
+            return event;
+        }
+        assert!(Instant::now() < deadline, "no event came");
+        ring.enter(1, Some(Duration::from_millis(200))).unwrap();
+    }
+}
+
+fn listener() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+fn accept(ring: &mut Ring) -> Slot {
+    match next(ring) {
+        Event::Accepted {
+            result: Ok(slot), ..
+        } => slot,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A ring with one accepted connection and its peer.
+fn connected(setup: Setup) -> Option<(Ring, Slot, TcpStream)> {
+    let mut ring = build(setup)?;
+    let (listener, address) = listener();
+    ring.accept_once(listener.as_fd()).unwrap();
+    let peer = TcpStream::connect(address).unwrap();
+    peer.set_read_timeout(Some(PATIENCE)).unwrap();
+    let slot = accept(&mut ring);
+    Some((ring, slot, peer))
+}
+
+#[test]
+fn a_lease_comes_back_only_when_its_send_has_ended() {
+    let Some((mut ring, slot, mut peer)) = connected(Setup::new(4).buffers(4, 64)) else {
+        return;
+    };
+    ring.receive(slot).unwrap();
+    peer.write_all(b"hello").unwrap();
+    let Event::Received {
+        result: Ok(Received::Data(lease)),
+        ..
+    } = next(&mut ring)
+    else {
+        panic!()
+    };
+    assert_eq!(ring.bytes(&lease), b"hello");
+    assert_eq!(ring.buffers_free(), (3, 4));
+    ring.send_lease(slot, lease).unwrap();
+    assert_eq!(
+        ring.buffers_free(),
+        (3, 4),
+        "the kernel still reads from it"
+    );
+    let Event::Sent {
+        memory: Sent::Lease(lease),
+        result,
+        ..
+    } = next(&mut ring)
+    else {
+        panic!()
+    };
+    assert_eq!((result, lease.bytes()), (Ok(5), 5));
+    ring.recycle(lease);
+    assert_eq!(ring.buffers_free(), (4, 4));
+    let mut echo = [0; 5];
+    peer.read_exact(&mut echo).unwrap();
+    assert_eq!(&echo, b"hello");
+}
+
+#[test]
+fn an_empty_buffer_ring_ends_a_multishot_receive() {
+    let Some((mut ring, slot, mut peer)) = connected(Setup::new(4).buffers(2, 8)) else {
+        return;
+    };
+    ring.receive(slot).unwrap();
+    peer.write_all(&[7; 64]).unwrap();
+    let mut leases = Vec::new();
+    loop {
+        match next(&mut ring) {
+            Event::Received {
+                result: Ok(Received::Data(lease)),
+                shot,
+                ..
+            } => {
+                leases.push(lease);
+                if shot == Shot::Ended {
+                    ring.receive(slot).unwrap();
+                }
+            }
+            Event::Received {
+                result: Err(Errno::NOBUFS),
+                shot,
+                ..
+            } => {
+                assert_eq!(shot, Shot::Ended);
+                break;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(leases.len(), 2);
+    assert!(ring.counters().no_buffers >= 1);
+    leases.into_iter().for_each(|lease| ring.recycle(lease));
+    ring.receive(slot).unwrap();
+    let Event::Received {
+        result: Ok(Received::Data(lease)),
+        ..
+    } = next(&mut ring)
+    else {
+        panic!()
+    };
+    assert_eq!(lease.bytes(), 8);
+    ring.recycle(lease);
+}
+
+#[test]
+fn a_full_table_refuses_and_a_closed_slot_is_used_again_under_a_new_generation() {
+    let Some(mut ring) = build(Setup::new(1)) else {
+        return;
+    };
+    let (listener, address) = listener();
+    ring.accept_once(listener.as_fd()).unwrap();
+    let _first_peer = TcpStream::connect(address).unwrap();
+    let first = accept(&mut ring);
+    ring.accept_once(listener.as_fd()).unwrap();
+    let _second_peer = TcpStream::connect(address).unwrap();
+    match next(&mut ring) {
+        Event::Accepted {
+            result: Err(Errno::NFILE),
+            ..
+        } => {}
+        other => panic!("{other:?}"),
+    }
+    ring.close(first).unwrap();
+    assert_eq!(
+        next(&mut ring),
+        Event::Closed {
+            slot: first,
+            result: Ok(())
+        }
+    );
+    ring.accept_once(listener.as_fd()).unwrap();
+    let _third_peer = TcpStream::connect(address).unwrap();
+    let second = accept(&mut ring);
+    assert_eq!(second.index(), first.index());
+    assert_ne!(second.generation(), first.generation());
+}
+
+#[test]
+fn the_end_of_the_peer_ends_the_receive() {
+    let Some((mut ring, slot, peer)) = connected(Setup::new(4).buffers(4, 64)) else {
+        return;
+    };
+    ring.receive(slot).unwrap();
+    drop(peer);
+    match next(&mut ring) {
+        Event::Received {
+            result: Ok(Received::End),
+            shot: Shot::Ended,
+            ..
+        } => {}
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(ring.outstanding(), 0);
+}
+
+#[test]
+fn a_cancelled_receive_ends_and_leaves_the_connection() {
+    let Some((mut ring, slot, mut peer)) = connected(Setup::new(4).buffers(4, 64)) else {
+        return;
+    };
+    ring.receive(slot).unwrap();
+    ring.enter(0, None).unwrap();
+    ring.cancel_receive(slot).unwrap();
+    match next(&mut ring) {
+        Event::Received {
+            result: Err(Errno::CANCELED),
+            shot: Shot::Ended,
+            ..
+        } => {}
+        other => panic!("{other:?}"),
+    }
+    ring.send_owned(slot, b"still here".to_vec()).unwrap();
+    let Event::Sent {
+        memory: Sent::Owned(bytes),
+        result,
+        ..
+    } = next(&mut ring)
+    else {
+        panic!()
+    };
+    assert_eq!(
+        (bytes.as_slice(), result),
+        (b"still here".as_slice(), Ok(10))
+    );
+    let mut got = [0; 10];
+    peer.read_exact(&mut got).unwrap();
+    assert_eq!(&got, b"still here");
+}
+
+fn connect_and_send(setup: Setup) {
+    let pattern: Arc<[u8]> = (0..=255u8).collect();
+    let Some(mut ring) = build(setup.pattern(pattern)) else {
+        return;
+    };
+    let (listener, address) = listener();
+    let source = Some("127.0.0.9".parse().unwrap());
+    let slot = ring.connect(3, source, address).unwrap();
+    assert_eq!(
+        next(&mut ring),
+        Event::Connected {
+            slot,
+            result: Ok(())
+        }
+    );
+    let (mut accepted, from) = listener.accept().unwrap();
+    assert_eq!(Some(from.ip()), source);
+    ring.send_pattern(slot, 10..20).unwrap();
+    ring.enter(0, None).unwrap();
+    let mut got = [0; 10];
+    accepted.set_read_timeout(Some(PATIENCE)).unwrap();
+    accepted.read_exact(&mut got).unwrap();
+    assert_eq!(got.to_vec(), (10..20).collect::<Vec<u8>>());
+    assert!(ring.send_pattern(slot, 250..257).is_err());
+}
+
+#[test]
+fn a_connection_is_opened_through_the_ring() {
+    connect_and_send(Setup::new(8));
+}
+
+#[test]
+fn a_connection_is_opened_where_the_ring_makes_no_sockets() {
+    connect_and_send(Setup::new(8).without(Feature::RingSockets));
+}
+
+#[test]
+fn a_chain_that_breaks_answers_once_and_names_the_step() {
+    for setup in [Setup::new(8), Setup::new(8).without(Feature::RingSockets)] {
+        let Some(mut ring) = build(setup) else { return };
+        let (_listener, address) = listener();
+        // An address of documentation is none of this machine's.
+        let slot = ring
+            .connect(0, Some("192.0.2.1".parse().unwrap()), address)
+            .unwrap();
+        match next(&mut ring) {
+            Event::Connected {
+                slot: failed,
+                result: Err(failure),
+            } => {
+                assert_eq!((failed, failure.step), (slot, ConnectStep::Bind));
+                assert_eq!(failure.errno, Errno::ADDRNOTAVAIL);
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(ring.outstanding(), 0);
+    }
+}
+
+#[test]
+fn every_feature_can_be_done_without() {
+    for feature in Feature::ALL {
+        let setup = Setup::new(4).buffers(4, 64).without(feature);
+        let Some((mut ring, slot, mut peer)) = connected(setup) else {
+            return;
+        };
+        let grant = ring
+            .grants()
+            .iter()
+            .find(|grant| grant.feature == feature)
+            .unwrap();
+        assert_eq!(grant.refused.as_deref(), Some("left out on request"));
+        ring.receive(slot).unwrap();
+        peer.write_all(b"x").unwrap();
+        let Event::Received {
+            result: Ok(Received::Data(lease)),
+            shot,
+            ..
+        } = next(&mut ring)
+        else {
+            panic!("without {}", feature.name())
+        };
+        if feature == Feature::ReceiveMultishot {
+            assert_eq!(shot, Shot::Ended);
+        }
+        ring.recycle(lease);
+    }
+}
+
+#[test]
+fn a_dropped_ring_ends_what_it_has_in_flight() {
+    let Some((mut ring, slot, mut peer)) = connected(Setup::new(4).buffers(4, 64)) else {
+        return;
+    };
+    ring.receive(slot).unwrap();
+    // Far more than the peer's buffers take: the send is in flight when the ring goes.
+    ring.send_owned(slot, vec![1; 32 << 20]).unwrap();
+    ring.enter(0, None).unwrap();
+    assert_eq!(ring.outstanding(), 2);
+    drop(ring);
+    let mut rest = Vec::new();
+    match peer.read_to_end(&mut rest) {
+        Ok(_) => assert!(rest.len() < 32 << 20, "the send was cut short"),
+        Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset),
+    }
+    assert!(rest.iter().all(|&byte| byte == 1));
+}
+
+#[test]
+fn several_rings_wake_one_waiter() {
+    let mut set = RingSet::default();
+    let mut peers = Vec::new();
+    for _ in 0..3 {
+        let Some((mut ring, slot, peer)) = connected(Setup::new(2).buffers(2, 64)) else {
+            return;
+        };
+        ring.receive(slot).unwrap();
+        set.push(ring).unwrap();
+        peers.push(peer);
+    }
+    for from in [2, 0, 1] {
+        peers[from].write_all(b"wake").unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        'waiting: loop {
+            assert!(Instant::now() < deadline, "ring {from} was not heard");
+            set.wait(Some(Duration::from_millis(200))).unwrap();
+            for index in 0..set.len() {
+                let Some(event) = set.ring(index).pop() else {
+                    continue;
+                };
+                let Event::Received {
+                    result: Ok(Received::Data(lease)),
+                    ..
+                } = event
+                else {
+                    panic!("{event:?}")
+                };
+                assert_eq!(index, from);
+                set.ring(index).recycle(lease);
+                break 'waiting;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_table_beyond_the_limit_is_refused_with_the_limit() {
+    match Setup::new(u32::MAX).build() {
+        Err(SetupError::Table { limit, .. }) => assert!(limit <= 1 << 20),
+        other => panic!("{:?}", other.map(|_| ())),
+    }
+}
