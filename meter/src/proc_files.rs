@@ -1,0 +1,49 @@
+//! The one place that opens files. Everything else here works on text.
+
+use std::io::Read;
+
+/// A file that could not be read.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {source}")]
+pub(crate) struct Unreadable {
+    path: String,
+    source: std::io::Error,
+}
+
+/// The whole text of a file. What is not UTF-8 (file names in `maps`) is replaced, not refused.
+///
+/// Sizes of `/proc` files are 0 and their content is made while it is read, so a large buffer also
+/// means one moment: the kernel fills a page or more a call.
+pub(crate) fn read(path: &str) -> Result<String, Unreadable> {
+    let mut bytes = Vec::with_capacity(64 * 1024);
+    std::fs::File::open(path)
+        .and_then(|mut file| file.read_to_end(&mut bytes))
+        .map_err(|source| Unreadable {
+            path: path.to_owned(),
+            source,
+        })?;
+    Ok(match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
+    })
+}
+
+/// The text of a file that holds one value, without the line's end; `None` if it cannot be read.
+pub(crate) fn value(path: &str) -> Option<String> {
+    let text = read(path).ok()?;
+    let text = text.trim();
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// Whether there is something at this path.
+pub(crate) fn exists(path: &str) -> bool {
+    std::path::Path::new(path).exists()
+}
+
+/// Has every core fold its share of the memory counters into the totals. Root only, else without effect.
+///
+/// A counter of `/proc/meminfo` may lag by up to 125 pages a core and zone, and the kernel folds
+/// the shares in by itself only once a second (`vm.stat_interval`).
+pub(crate) fn fold_memory_counters() {
+    let _ = std::fs::read("/proc/sys/vm/stat_refresh");
+}
