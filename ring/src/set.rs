@@ -51,6 +51,14 @@ impl RingSet {
         self.rings.is_empty()
     }
 
+    /// The ring that was added first.
+    ///
+    /// # Panics
+    /// If the set is empty.
+    pub fn first(&self) -> &Ring {
+        &self.rings[0]
+    }
+
     /// One of them.
     #[inline]
     pub fn ring(&mut self, index: usize) -> &mut Ring {

@@ -3,7 +3,9 @@
 //! A server never measures itself: it counts events ([`Counters`]) and leaves time, CPU and memory
 //! to whoever watches it.
 
+mod acceptor;
 mod counters;
+mod direct;
 mod engine;
 mod epoll;
 mod error;
