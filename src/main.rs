@@ -1,1 +1,44 @@
-fn main() {}
+//! The command: expands plans, starts processes, keeps records, publishes.
+
+mod child;
+mod cli;
+mod clock;
+mod command;
+mod exit;
+mod interrupt;
+mod limits;
+mod network;
+mod output;
+mod progress;
+#[path = "publish_shim.rs"]
+mod publish;
+mod raw;
+mod run;
+mod store;
+mod sweep;
+mod topology;
+mod values;
+
+use clap::Parser;
+use cli::{Arguments, Command};
+use exit::Ended;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = match arguments.command {
+        Command::Run(run) => command::run::run(&run),
+        Command::Sweep(sweep) => command::sweep::sweep(&sweep),
+        Command::Serve(serve) => command::serve::serve(&serve),
+        Command::Load(load) => command::load::load(&load),
+        Command::Report(report) => command::report::report(&report),
+        Command::Child(role) => Ok(child::work(role)),
+    };
+    let exit = result.unwrap_or_else(|Ended { exit, message }| {
+        if let Some(message) = message {
+            output::say(format_args!("fourtuple: {message}"));
+        }
+        exit
+    });
+    ExitCode::from(exit as u8)
+}

@@ -1,0 +1,92 @@
+//! The processes that the command starts for a run: `fourtuple child server` and `fourtuple child client`.
+//!
+//! Each reads requests from its standard input and answers on its standard output, as
+//! `fourtuple_spec::message` has it. The end of the input means that the parent is gone.
+
+mod client;
+mod pipe;
+mod server;
+
+use crate::exit::Exit;
+use crate::limits;
+use crate::network;
+use fourtuple_spec::message::{Failure, Network};
+use rustix::process::Signal;
+use rustix::thread::CpuSet;
+use std::collections::BTreeMap;
+use std::io::Write;
+
+/// Which child this process is.
+#[derive(Clone, Copy, Debug, clap::Subcommand)]
+pub enum Role {
+    /// Serves echoes.
+    Server,
+    /// Generates load.
+    Client,
+    /// Tries whether a private network is granted, and says why not.
+    Probe,
+}
+
+/// Works as a child until told to stop.
+pub fn work(role: Role) -> Exit {
+    // A parent that is killed cannot say so; the pipe's end says it too, but not to a busy reader.
+    let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+    limits::raise_descriptors();
+    match role {
+        Role::Server => server::work(),
+        Role::Client => client::work(),
+        Role::Probe => probe(),
+    }
+}
+
+/// Enters a private network and exits. Nobody can leave a user namespace again, so trying takes a
+/// process of its own.
+fn probe() -> Exit {
+    match network::enter_network(&Network::Create(BTreeMap::new())) {
+        Ok(()) => Exit::Done,
+        Err(reason) => {
+            let _ = writeln!(std::io::stdout(), "{reason}");
+            Exit::Failed
+        }
+    }
+}
+
+/// Enters the network of the case. The process still has one thread.
+fn enter(network: &Network) -> Result<(), Failure> {
+    network::enter_network(network).map_err(|error| failure(error, None))
+}
+
+/// Pins the calling thread, and with it every thread that it will start.
+pub fn pin(cpus: &[u32]) -> Result<(), Failure> {
+    let is_pinned = match *cpus {
+        [] => true,
+        [cpu] => core_affinity::set_for_current(core_affinity::CoreId { id: cpu as usize }),
+        _ => {
+            let mut set = CpuSet::new();
+            cpus.iter().for_each(|&cpu| set.set(cpu as usize));
+            rustix::thread::sched_setaffinity(None, &set).is_ok()
+        }
+    };
+    if is_pinned {
+        return Ok(());
+    }
+    Err(failure(
+        format!("cannot be pinned to cores {cpus:?}: they went away, or a cpuset forbids them"),
+        None,
+    ))
+}
+
+fn failure(error: String, limiter: Option<&str>) -> Failure {
+    Failure {
+        error,
+        limiter: limiter.map(str::to_owned),
+        connections_held: None,
+    }
+}
+
+fn thread_id() -> u32 {
+    rustix::thread::gettid()
+        .as_raw_nonzero()
+        .get()
+        .unsigned_abs()
+}

@@ -1,0 +1,9 @@
+//! The verbs of the command line, one file each.
+
+pub mod load;
+pub mod report;
+pub mod run;
+pub mod serve;
+pub mod setting;
+mod single;
+pub mod sweep;

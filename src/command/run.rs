@@ -1,0 +1,28 @@
+//! `fourtuple run`: one case.
+
+use super::setting::Setting;
+use super::single;
+use crate::cli;
+use crate::exit::{Ended, Exit};
+use fourtuple_spec::plan::CaseRequest;
+
+/// Measures one case.
+pub fn run(arguments: &cli::Run) -> Result<Exit, Ended> {
+    let setting = Setting::read();
+    let case = request(arguments)
+        .resolve(&setting.case_defaults())
+        .map_err(Ended::words)?;
+    setting.check(&case)?;
+    single::execute(&case, &setting, &arguments.recording)
+}
+
+fn request(arguments: &cli::Run) -> CaseRequest {
+    let mut request = CaseRequest::new(arguments.engine, arguments.load.connections);
+    single::shape(&mut request, &arguments.load);
+    request.peer = Some(arguments.peer.into());
+    request.addresses = arguments.addresses.map(Into::into);
+    request.network = arguments.network.map(Into::into);
+    request.server_cpus = arguments.server_cpus.as_ref().map(|cpus| cpus.0.clone());
+    request.sysctls = Some(arguments.sysctl.iter().cloned().collect());
+    request
+}

@@ -1,0 +1,75 @@
+//! One case from start to end, for `run` and for `load`.
+
+use super::setting::{self, Setting};
+use crate::cli::{LoadShape, Recording};
+use crate::exit::{Ended, Exit};
+use crate::output;
+use crate::progress::Progress;
+use crate::publish;
+use crate::run::{self, Interrupted};
+use crate::store::Store;
+use crate::values::Cpus;
+use fourtuple_spec::plan::CaseRequest;
+use fourtuple_spec::record::Outcome;
+use fourtuple_spec::{Case, Record};
+use std::time::Duration;
+
+/// Puts what the flags say of the load into a request.
+pub fn shape(request: &mut CaseRequest, load: &LoadShape) {
+    let milliseconds = |span: Option<Duration>| {
+        span.map(|span| u64::try_from(span.as_millis()).unwrap_or(u64::MAX))
+    };
+    let cores = |cpus: &Option<Cpus>| cpus.as_ref().map(|cpus| cpus.0.clone());
+    request.message_bytes = load.message_bytes;
+    request.depth = load.depth;
+    request.active_connections = load.active_connections;
+    request.connect_window = load.connect_window;
+    request.settle_ms = milliseconds(load.settle);
+    request.warmup_ms = milliseconds(load.warmup);
+    request.measure_ms = milliseconds(load.duration);
+    request.slots_per_ring = load.slots_per_ring;
+    request.client = load.client.map(Into::into);
+    request.client_cpus = cores(&load.client_cpus);
+}
+
+/// Runs a case, records it where asked, and says how it went.
+pub fn execute(case: &Case, setting: &Setting, recording: &Recording) -> Result<Exit, Ended> {
+    let mut store = recording.out.as_deref().map(Store::open).transpose()?;
+    let interrupt = setting::interrupt()?;
+    let progress = Progress::of_one(case);
+    let on_stage = |stage| progress.stage(stage);
+    let context = setting.context(&interrupt, recording.force, &on_stage);
+    let result = run::execute(case, &context);
+    progress.clear();
+    let record =
+        result.map_err(|Interrupted| Ended::interrupted("interrupted; nothing is left running"))?;
+    if let Some(store) = &mut store {
+        store.append(&record)?;
+    }
+    show(&record, recording.json)?;
+    verdict(&record)
+}
+
+fn show(record: &Record, is_json: bool) -> Result<(), Ended> {
+    if is_json {
+        let line = serde_json::to_string(record).map_err(anyhow::Error::from)?;
+        output::print(format_args!("{line}\n"))?;
+    }
+    output::say(publish::summary(record).trim_end());
+    for warning in &record.warnings {
+        output::say(format_args!("warning: {warning}"));
+    }
+    Ok(())
+}
+
+/// The exit status of a finished run. Memory that is refused beforehand is an answer, not a failure.
+fn verdict(record: &Record) -> Result<Exit, Ended> {
+    let error = record.error.as_deref().unwrap_or("no reason is known");
+    let was_begun = !record.phases_ns.is_empty();
+    match record.outcome {
+        Outcome::Ok => Ok(Exit::Done),
+        Outcome::Invalid => Err(Ended::no(format!("the run is invalid: {error}"))),
+        Outcome::Error if !was_begun => Err(Ended::no(format!("not run: {error}"))),
+        Outcome::Error => Err(Ended::failed(format!("the run failed: {error}"))),
+    }
+}

@@ -1,0 +1,65 @@
+//! `fourtuple sweep`: a plan, from the words to the report.
+
+use super::setting::Setting;
+use crate::cli;
+use crate::exit::{Ended, Exit};
+use crate::sweep::{self, Order};
+use fourtuple_spec::plan::Plan;
+use std::fs;
+
+/// Plans that the program carries with it, so that an installed one needs no files.
+const BUILT_IN: [(&str, &str); 2] = [
+    ("standard", include_str!("../../plans/standard.toml")),
+    ("quick", include_str!("../../plans/quick.toml")),
+];
+
+/// Runs a plan.
+pub fn sweep(arguments: &cli::Sweep) -> Result<Exit, Ended> {
+    let plan = plan(&arguments.plan, arguments.quick)?;
+    let setting = Setting::read();
+    let cases = plan.cases(&setting.case_defaults());
+    for case in &cases {
+        setting.check(case)?;
+    }
+    sweep::sweep(&Order {
+        plan: &plan,
+        plan_words: &arguments.plan,
+        cases: &cases,
+        setting: &setting,
+        out: arguments.out.as_deref(),
+        is_quick: arguments.quick,
+        is_forced: arguments.force,
+    })
+}
+
+/// The plan of that name or at that path. `standard` has a quick variant of its own.
+fn plan(words: &str, is_quick: bool) -> Result<Plan, Ended> {
+    let name = match (words, is_quick) {
+        ("standard", true) => "quick",
+        _ => words,
+    };
+    let parse = |text: &str| Plan::parse(text, name).map_err(Ended::words);
+    if let Some((_, text)) = BUILT_IN.iter().find(|(known, _)| *known == name) {
+        return parse(text);
+    }
+    let text = fs::read_to_string(name).map_err(|error| {
+        Ended::words(format!(
+            "the plan {name} cannot be read: {error}; give a file, or one of standard, quick"
+        ))
+    })?;
+    let plan = parse(&text)?;
+    Ok(if is_quick { plan.quick() } else { plan })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_built_in_plan_parses_under_its_own_name() {
+        for (name, _) in BUILT_IN {
+            assert_eq!(plan(name, false).unwrap().name, name);
+            assert_eq!(plan(name, true).unwrap().name, "quick");
+        }
+    }
+}

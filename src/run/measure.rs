@@ -1,0 +1,119 @@
+//! The warm-up and the measured span.
+
+use super::events::{Halt, Who};
+use super::wait::out_of_turn;
+use super::{Run, Stage, memory};
+use fourtuple_meter::{CpuSnapshot, NetworkCounters};
+use fourtuple_spec::message::{ClientReply, ClientRequest, Measured, ServerReply, ServerRequest};
+use fourtuple_spec::record::{ServerCounters, Throughput};
+use std::time::Duration;
+
+/// What every deadline allows on top of what is expected.
+const SLACK: Duration = Duration::from_secs(30);
+
+impl Run<'_> {
+    /// Proves every connection live, warms up, measures.
+    pub(super) fn measure(&mut self) -> Result<(), Halt> {
+        self.stage("warm-up", Stage::WarmingUp);
+        self.tell_client(&ClientRequest::Measure);
+        let proving = Duration::from_millis(u64::from(self.case.connections) / 5);
+        let limit = Duration::from_millis(self.case.warmup_ms) + proving + SLACK;
+        let ClientReply::Warm {
+            connections_proved, ..
+        } = self.client_reply(limit, "the end of the warm-up")?
+        else {
+            return Err(out_of_turn(Who::Client));
+        };
+        let start = CpuSnapshot::take(&self.subjects);
+        self.record.setup.connections_proved = Some(connections_proved);
+        self.stage("measure", Stage::Measuring);
+        let limit = Duration::from_millis(self.case.measure_ms) + SLACK;
+        let ClientReply::Measured(measured) =
+            self.client_reply(limit, "the end of the measured span")?
+        else {
+            return Err(out_of_turn(Who::Client));
+        };
+        let end = CpuSnapshot::take(&self.subjects);
+        self.note_measured(*measured);
+        let rate = self.record.throughput.echoes_per_second;
+        (self.record.cpu, self.record.noise) = end.usage_since(&start, rate);
+        if let Some(ledger) = self.add_ledger("measure") {
+            let connections = self.record.setup.connections_held;
+            memory::note_user(&mut self.record.memory, &ledger, connections);
+        }
+        Ok(())
+    }
+
+    fn note_measured(&mut self, measured: Measured) {
+        let seconds = measured.elapsed_ns as f64 / 1e9;
+        let rate = measured.echoes as f64 / seconds;
+        self.record.setup.connections_proved = Some(measured.connections_proved);
+        self.record.throughput = Throughput {
+            echoes_per_second: (measured.elapsed_ns > 0).then_some(rate),
+            echoes_verified: Some(measured.echoes),
+            echoes_per_100_ms: measured.echoes_per_100_ms,
+            seconds: Some(seconds),
+        };
+        self.record.latency_ns = measured.latency_ns;
+        self.record.client = measured.counters;
+    }
+
+    /// Collects what the servers and the network counted over the whole run.
+    pub(super) fn count(&mut self) -> Result<(), Halt> {
+        let mut all = Vec::with_capacity(self.servers.len());
+        for server in &mut self.servers {
+            server.tell(&ServerRequest::Count);
+        }
+        while all.len() < self.servers.len() {
+            match self.server_reply(SLACK, "the servers' counts")? {
+                (_, ServerReply::Counters(counters)) => all.push(counters),
+                (shard, _) => return Err(out_of_turn(Who::Server(shard))),
+            }
+        }
+        self.record.server = sum(&all);
+        let now = NetworkCounters::take(self.servers[0].pid());
+        let noise = &mut self.record.noise;
+        noise.segments_retransmitted = difference(
+            self.network.segments_retransmitted,
+            now.segments_retransmitted,
+        );
+        noise.listen_overflows = difference(self.network.listen_overflows, now.listen_overflows);
+        Ok(())
+    }
+}
+
+fn difference(before: Option<u64>, after: Option<u64>) -> Option<u64> {
+    Some(after?.saturating_sub(before?))
+}
+
+/// Counts of all shards together; what one of them does not know is not known.
+fn sum(all: &[ServerCounters]) -> ServerCounters {
+    let total = |field: fn(&ServerCounters) -> Option<u64>| all.iter().map(field).sum();
+    ServerCounters {
+        accepted: total(|counters| counters.accepted),
+        closed: total(|counters| counters.closed),
+        received_bytes: total(|counters| counters.received_bytes),
+        enters: total(|counters| counters.enters),
+        completions: total(|counters| counters.completions),
+        no_buffers: total(|counters| counters.no_buffers),
+        overflows: total(|counters| counters.overflows),
+        rearmed: total(|counters| counters.rearmed),
+        rings: total(|counters| counters.rings),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_that_one_shard_lacks_is_unknown() {
+        let shard = |accepted, enters| ServerCounters {
+            accepted: Some(accepted),
+            enters,
+            ..ServerCounters::default()
+        };
+        let both = sum(&[shard(3, Some(1)), shard(4, None)]);
+        assert_eq!((both.accepted, both.enters), (Some(7), None));
+    }
+}

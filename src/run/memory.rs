@@ -1,0 +1,111 @@
+//! Bytes per connection, out of the ledgers.
+
+use fourtuple_spec::record::{Ledger, Memory};
+use std::collections::BTreeMap;
+
+/// Below this, what a connection costs drowns in what everything else does.
+const CONNECTIONS_LEAST: u32 = 1_000;
+
+/// The kernel's side, from the ledger of connections at rest.
+pub fn note_settle(memory: &mut Memory, ledger: &Ledger, connections: Option<u32>) {
+    let Some(connections) = enough(connections) else {
+        return;
+    };
+    memory.kernel_bytes_per_connection =
+        kernel_bytes(ledger).map(|bytes| bytes as f64 / connections);
+    memory.unattributed_share = unattributed_share(ledger);
+    memory.by_cache = ledger
+        .slab_by_cache
+        .as_ref()
+        .map(|caches| by_cache(caches, connections));
+}
+
+/// The processes' side.
+pub fn note_user(memory: &mut Memory, ledger: &Ledger, connections: Option<u32>) {
+    let Some(connections) = enough(connections) else {
+        return;
+    };
+    let each = |bytes: Option<i64>| bytes.map(|bytes| bytes as f64 / connections);
+    memory.server_user_bytes_per_connection = each(ledger.server_user_bytes);
+    memory.client_user_bytes_per_connection = each(ledger.client_user_bytes);
+}
+
+fn enough(connections: Option<u32>) -> Option<f64> {
+    connections
+        .filter(|&connections| connections >= CONNECTIONS_LEAST)
+        .map(f64::from)
+}
+
+/// What the machine has less of, without what the processes themselves hold.
+fn kernel_bytes(ledger: &Ledger) -> Option<i64> {
+    Some(ledger.taken_bytes? - ledger.server_user_bytes? - ledger.client_user_bytes?)
+}
+
+fn unattributed_share(ledger: &Ledger) -> Option<f64> {
+    let taken = ledger.taken_bytes.filter(|&taken| taken > 0)?;
+    Some(ledger.unattributed_bytes? as f64 / taken as f64)
+}
+
+fn by_cache(caches: &BTreeMap<String, i64>, connections: f64) -> BTreeMap<String, f64> {
+    let mut each = BTreeMap::new();
+    for (cache, &bytes) in caches {
+        let bytes = bytes as f64 / connections;
+        let name = if bytes < 1.0 { "other" } else { cache };
+        *each.entry(name.to_owned()).or_default() += bytes;
+    }
+    each
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ledger() -> Ledger {
+        Ledger {
+            taken_bytes: Some(10_000_000),
+            unattributed_bytes: Some(-100_000),
+            slab_by_cache: Some(BTreeMap::from([
+                ("TCP".to_owned(), 5_000_000),
+                ("a".to_owned(), 600),
+                ("b".to_owned(), -300),
+            ])),
+            server_user_bytes: Some(64_000),
+            client_user_bytes: Some(16_000),
+            ..Ledger::default()
+        }
+    }
+
+    #[test]
+    fn the_kernel_has_what_the_processes_have_not() {
+        let mut memory = Memory::default();
+        note_settle(&mut memory, &ledger(), Some(1_000));
+        assert_eq!(memory.kernel_bytes_per_connection, Some(9_920.0));
+        assert_eq!(memory.unattributed_share, Some(-0.01));
+        let caches = memory.by_cache.unwrap();
+        assert_eq!(caches["TCP"], 5_000.0);
+        assert!((caches["other"] - 0.3).abs() < 1e-9 && caches.len() == 2);
+        note_user(&mut Memory::default(), &ledger(), None);
+    }
+
+    #[test]
+    fn an_unknown_part_leaves_the_sum_unknown() {
+        let mut memory = Memory::default();
+        let blind = Ledger {
+            client_user_bytes: None,
+            ..ledger()
+        };
+        note_settle(&mut memory, &blind, Some(1_000));
+        note_user(&mut memory, &blind, Some(1_000));
+        assert_eq!(memory.kernel_bytes_per_connection, None);
+        assert_eq!(memory.server_user_bytes_per_connection, Some(64.0));
+        assert_eq!(memory.client_user_bytes_per_connection, None);
+    }
+
+    #[test]
+    fn few_connections_have_no_bytes_each() {
+        let mut memory = Memory::default();
+        note_settle(&mut memory, &ledger(), Some(999));
+        note_user(&mut memory, &ledger(), Some(999));
+        assert_eq!(memory, Memory::default());
+    }
+}

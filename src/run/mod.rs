@@ -1,0 +1,156 @@
+//! One run: a case, executed by fresh processes, becomes a record. Whatever happens, it is recorded.
+//!
+//! ```text
+//! servers listen → client ready → baseline → ramp → settle → warm-up → measure → drain → reaped
+//! ```
+
+mod events;
+mod measure;
+mod memory;
+mod process;
+mod ramp;
+mod record;
+mod room;
+mod start;
+mod teardown;
+mod wait;
+mod warning;
+
+use crate::interrupt::Interrupt;
+use crate::topology::Machine;
+use events::{Event, Halt};
+use fourtuple_meter::{MemorySnapshot, NetworkCounters, Subjects};
+use fourtuple_spec::record::{Host, Outcome};
+use fourtuple_spec::{Case, Record};
+use process::Process;
+use room::check_room;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::time::Instant;
+
+/// What is the same for all runs of this invocation.
+pub struct Context<'a> {
+    /// The command line.
+    pub command: Vec<String>,
+    /// The machine.
+    pub host: Host,
+    /// Its cores.
+    pub machine: Machine,
+    /// Why there is no private network, if there is none.
+    pub private_refusal: Option<String>,
+    /// Ctrl-C.
+    pub interrupt: Interrupt,
+    /// Whether to begin a run that memory is not expected to hold.
+    pub is_forced: bool,
+    /// Hears how far a run has come.
+    pub on_stage: &'a dyn Fn(Stage),
+}
+
+/// How far a run has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Processes are being started.
+    Starting,
+    /// So many connections are open.
+    Ramping(u32),
+    /// All are open, nothing moves.
+    Settling,
+    /// Every connection is being proved live.
+    WarmingUp,
+    /// The measured span.
+    Measuring,
+    /// Connections are being closed, memory falls back.
+    Draining,
+}
+
+/// The user stopped the run; its half of a record is dropped, its processes are reaped.
+#[derive(Debug)]
+pub struct Interrupted;
+
+/// Executes a case. All that can fail is in the record; only an interruption yields none.
+pub fn execute(case: &Case, context: &Context<'_>) -> Result<Record, Interrupted> {
+    let mut record = record::begin(case, context);
+    if !context.is_forced
+        && let Err(shortage) = check_room(case)
+    {
+        record.outcome = Outcome::Error;
+        record.limiter = Some("memory".to_owned());
+        record.error = Some(shortage.to_string());
+        return Ok(record);
+    }
+    let slab_before = teardown::slab_bytes(case);
+    let mut run = Run::new(case, context, record);
+    let result = run.steps();
+    run.processes_end();
+    match result {
+        Ok(()) => record::judge(&mut run.record),
+        Err(Halt::Failed(failure)) => record::fail(&mut run.record, failure),
+        Err(Halt::Interrupted) => return Err(Interrupted),
+    }
+    teardown::wait_for_slab(slab_before, &mut run);
+    let mut record = run.record;
+    let warnings = warning::of(&record, &context.machine);
+    record.warnings.extend(warnings);
+    Ok(record)
+}
+
+/// A run under way.
+struct Run<'a> {
+    case: Case,
+    context: &'a Context<'a>,
+    record: Record,
+    began: Instant,
+    sender: Sender<Event>,
+    events: Receiver<Event>,
+    servers: Vec<Process>,
+    client: Option<Process>,
+    subjects: Subjects,
+    memory: Option<MemorySnapshot>,
+    network: NetworkCounters,
+}
+
+impl<'a> Run<'a> {
+    fn new(case: &Case, context: &'a Context<'a>, record: Record) -> Self {
+        let (sender, events) = mpsc::channel();
+        let wake = sender.clone();
+        context.interrupt.on_signal(move || {
+            let _ = wake.send(Event::Interrupted);
+        });
+        Self {
+            case: case.clone(),
+            context,
+            record,
+            began: Instant::now(),
+            sender,
+            events,
+            servers: Vec::new(),
+            client: None,
+            subjects: Subjects {
+                server_cpus: case.server_cpus.clone(),
+                client_cpus: case.client_cpus.clone(),
+                ..Subjects::default()
+            },
+            memory: None,
+            network: NetworkCounters::default(),
+        }
+    }
+
+    fn steps(&mut self) -> Result<(), Halt> {
+        self.stage("start", Stage::Starting);
+        self.start_all()?;
+        self.take_baseline();
+        self.ramp()?;
+        self.settle()?;
+        if self.case.engine.profile().echoes {
+            self.measure()?;
+        }
+        self.count()?;
+        self.drain()
+    }
+
+    /// Notes when a phase began.
+    fn stage(&mut self, phase: &str, stage: Stage) {
+        let elapsed = u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.record.phases_ns.insert(phase.to_owned(), elapsed);
+        (self.context.on_stage)(stage);
+    }
+}

@@ -1,0 +1,139 @@
+//! Starting the processes of a run and getting them ready.
+
+use super::Run;
+use super::events::{Event, Halt, Who};
+use super::process::Process;
+use super::wait::out_of_turn;
+use crate::limits;
+use fourtuple_meter::{MemorySnapshot, NetworkCounters};
+use fourtuple_spec::address::PRIVATE_SERVER_PORT;
+use fourtuple_spec::engine::Descriptors;
+use fourtuple_spec::message::{ClientReply, ClientRequest, Network, ServerReply, ServerRequest};
+use fourtuple_spec::{AddressMode, Case, NetworkChoice};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+/// How long a process may take to be ready. Nothing that grows with the case happens before.
+const READY_LIMIT: Duration = Duration::from_secs(30);
+
+impl Run<'_> {
+    /// Starts the servers, one after the other, then the client.
+    pub(super) fn start_all(&mut self) -> Result<(), Halt> {
+        let limit = limits::child_descriptors();
+        let shard_count = server_processes(&self.case, limit);
+        self.record.granted.descriptor_limit = Some(limit);
+        self.record.granted.server_processes = Some(shard_count);
+        let (network, listen) = self.first_network()?;
+        let address = self.start_server((0, shard_count), network.clone(), listen)?;
+        let shared = match network {
+            Network::Host => Network::Host,
+            _ => Network::Join(self.servers[0].pid()),
+        };
+        for shard in 1..shard_count {
+            self.start_server((shard, shard_count), shared.clone(), address)?;
+        }
+        self.start_client(shared, address)
+    }
+
+    /// The network that the first server makes or finds, and where it listens there.
+    fn first_network(&mut self) -> Result<(Network, SocketAddr), Halt> {
+        let refusal = self.context.private_refusal.as_ref();
+        let is_private = self.case.network == NetworkChoice::Private && refusal.is_none();
+        let granted = &mut self.record.granted;
+        granted.network = Some(if is_private { "private" } else { "host" }.to_owned());
+        if is_private {
+            let listen = (Ipv4Addr::UNSPECIFIED, PRIVATE_SERVER_PORT).into();
+            return Ok((Network::Create(self.case.sysctls.clone()), listen));
+        }
+        if self.case.network == NetworkChoice::Private {
+            granted.network_reason = refusal.cloned();
+        }
+        if let Some(name) = self.case.sysctls.keys().next() {
+            return Err(Halt::failed(format!(
+                "{name} cannot be set: this run has no network of its own, and the host's is left as it is"
+            )));
+        }
+        Ok((Network::Host, (host_address(&self.case), 0).into()))
+    }
+
+    fn start_server(
+        &mut self,
+        shard: (u32, u32),
+        network: Network,
+        listen: SocketAddr,
+    ) -> Result<SocketAddr, Halt> {
+        let index = shard.0;
+        let sender = self.sender.clone();
+        let event = move |reply| Event::Server(index, reply);
+        let mut server = Process::start(Who::Server(index), sender, event)?;
+        server.tell(&ServerRequest::Start {
+            case: Box::new(self.case.clone()),
+            network,
+            listen,
+            shard,
+        });
+        self.subjects.server_pids.push(server.pid());
+        self.servers.push(server);
+        let ServerReply::Listening {
+            address,
+            worker_threads,
+            granted,
+        } = self.server_reply(READY_LIMIT, "a listening server")?.1
+        else {
+            return Err(out_of_turn(Who::Server(index)));
+        };
+        self.subjects.server_threads.extend(worker_threads);
+        if index == 0 {
+            self.record.granted.server = granted;
+        }
+        Ok(address)
+    }
+
+    fn start_client(&mut self, network: Network, target: SocketAddr) -> Result<(), Halt> {
+        let mut client = Process::start(Who::Client, self.sender.clone(), Event::Client)?;
+        client.tell(&ClientRequest::Start {
+            case: Box::new(self.case.clone()),
+            network,
+            target,
+            rank: (0, 1),
+        });
+        self.subjects.client_pids.push(client.pid());
+        self.client = Some(client);
+        let ClientReply::Hello {
+            worker_threads,
+            granted,
+            ..
+        } = self.client_reply(READY_LIMIT, "a client that is ready")?
+        else {
+            return Err(out_of_turn(Who::Client));
+        };
+        self.subjects.client_threads.extend(worker_threads);
+        self.record.granted.client = granted;
+        Ok(())
+    }
+
+    /// Reads what everything later is compared with.
+    pub(super) fn take_baseline(&mut self) {
+        self.network = NetworkCounters::take(self.servers[0].pid());
+        self.memory = Some(MemorySnapshot::take(&self.subjects));
+    }
+}
+
+fn server_processes(case: &Case, descriptor_limit: u64) -> u32 {
+    match case.engine.profile().descriptors {
+        Descriptors::Direct => 1,
+        Descriptors::Process => limits::shards(case.connections, descriptor_limit),
+    }
+}
+
+/// Where a server listens on the host's network: reachable from outside only where several
+/// loopback destinations make it unavoidable.
+fn host_address(case: &Case) -> Ipv4Addr {
+    let is_one_destination =
+        case.addresses == AddressMode::Sources || case.connections <= case.group_connections;
+    if is_one_destination {
+        Ipv4Addr::LOCALHOST
+    } else {
+        Ipv4Addr::UNSPECIFIED
+    }
+}

@@ -1,0 +1,121 @@
+//! What a reader should know before quoting a number of a run.
+
+use crate::topology::Machine;
+use fourtuple_spec::record::Grant;
+use fourtuple_spec::{ClientKind, Engine, NetworkChoice, Record};
+
+/// From here on a core counts as saturated.
+const BUSY: f64 = 0.90;
+const STEAL_SHARE_MOST: f64 = 0.01;
+const FOREIGN_SHARE_MOST: f64 = 0.02;
+
+/// The warnings that a finished record gives rise to.
+pub fn of(record: &Record, machine: &Machine) -> Vec<String> {
+    [
+        shared_cores(record, machine),
+        host_network(record),
+        shards(record),
+        steal(record),
+        foreign_cpu(record),
+        saturated_client(record),
+        overflows("server", record.server.overflows),
+        overflows("client", record.client.overflows),
+        listen_overflows(record),
+    ]
+    .into_iter()
+    .flatten()
+    .chain(refused("server", &record.granted.server))
+    .chain(refused("client", &record.granted.client))
+    .collect()
+}
+
+fn shared_cores(record: &Record, machine: &Machine) -> Option<String> {
+    let (server, client) = (&record.case.server_cpus, &record.case.client_cpus);
+    let shared: Vec<_> = server.iter().filter(|cpu| client.contains(cpu)).collect();
+    if !shared.is_empty() {
+        return Some(format!(
+            "server and client share core {shared:?}: each slows the other"
+        ));
+    }
+    machine.share_physical_core(server, client).then(|| {
+        "server and client run on two threads of one physical core: each slows the other".to_owned()
+    })
+}
+
+fn host_network(record: &Record) -> Option<String> {
+    let is_fallback = record.case.network == NetworkChoice::Private
+        && record.granted.network.as_deref() == Some("host");
+    is_fallback.then(|| {
+        let reason = record
+            .granted
+            .network_reason
+            .as_deref()
+            .unwrap_or("refused");
+        format!("no private network ({reason}): the host's was used as it is")
+    })
+}
+
+fn shards(record: &Record) -> Option<String> {
+    let processes = record.granted.server_processes.filter(|&count| count > 1)?;
+    Some(format!(
+        "{} descriptors a process were too few: {processes} server processes share the server's cores",
+        record.granted.descriptor_limit?
+    ))
+}
+
+fn steal(record: &Record) -> Option<String> {
+    let share = record
+        .noise
+        .steal_share
+        .filter(|&share| share > STEAL_SHARE_MOST)?;
+    Some(format!(
+        "the hypervisor took {:.1} % of the cores' time",
+        share * 100.0
+    ))
+}
+
+fn foreign_cpu(record: &Record) -> Option<String> {
+    let share = (record.noise.foreign_cpu_share).filter(|&share| share > FOREIGN_SHARE_MOST)?;
+    Some(format!(
+        "other processes took {:.1} % of the cores' time",
+        share * 100.0
+    ))
+}
+
+/// A spinning client is always busy: that says nothing about it.
+fn saturated_client(record: &Record) -> Option<String> {
+    let client = record.cpu.client_busy?;
+    let server = record.cpu.server_busy?;
+    let is_telling = record.case.client != ClientKind::Spin && record.case.engine != Engine::Spin;
+    (is_telling && client >= BUSY && server < BUSY).then(|| {
+        format!(
+            "the client was {:.0} % busy and the server {:.0} %: the client held the rate down",
+            client * 100.0,
+            server * 100.0
+        )
+    })
+}
+
+fn overflows(side: &str, count: Option<u64>) -> Option<String> {
+    let count = count.filter(|&count| count > 0)?;
+    Some(format!(
+        "the {side}'s completion queue overflowed {count} times"
+    ))
+}
+
+fn listen_overflows(record: &Record) -> Option<String> {
+    let count = record.noise.listen_overflows.filter(|&count| count > 0)?;
+    Some(format!(
+        "the accept queue overflowed {count} times: some connects were tried again after a second"
+    ))
+}
+
+fn refused<'a>(side: &'a str, grants: &'a [Grant]) -> impl Iterator<Item = String> + 'a {
+    grants
+        .iter()
+        .filter(|grant| !grant.granted)
+        .map(move |grant| {
+            let reason = grant.reason.as_deref().unwrap_or("no reason given");
+            format!("the {side} went without {}: {reason}", grant.feature)
+        })
+}
