@@ -1,12 +1,32 @@
-//! The load generator.
+//! The load generator: opens connections, keeps messages in flight, verifies every echo.
+//!
+//! It answers for what it counts: an echo counts when its length, its place in the sequence and its
+//! content are those of the message that was sent. Anything else ends the run with an error that
+//! names the connection, the message and the byte.
 
-use fourtuple_spec::Case;
+mod conductor;
+mod echo;
+mod error;
+mod latency;
+mod spin;
+mod uring;
+
+pub use error::LoadError;
+
 use fourtuple_spec::message::{Measured, Ramp};
 use fourtuple_spec::record::Grant;
+use fourtuple_spec::{Case, ClientKind};
 use std::net::SocketAddr;
 
 /// A load generator for one case. Belongs to the thread that made it.
-pub struct Load {}
+pub struct Load {
+    driver: Driver,
+}
+
+enum Driver {
+    Uring(Box<uring::UringLoad>),
+    Spin(Box<spin::SpinLoad>),
+}
 
 /// The end of the warm-up.
 #[derive(Clone, Copy, Debug)]
@@ -19,38 +39,53 @@ pub struct Warm {
 
 impl Load {
     /// Prepares rings and checks that the case can be run against `target`; opens no connection.
+    ///
+    /// # Errors
+    /// The address plan cannot name so many connections, or the kernel refuses what the client needs.
     pub fn prepare(case: &Case, target: SocketAddr) -> Result<Self, LoadError> {
-        let _ = (case, target);
-        Err(LoadError { error: String::new(), limiter: None, connections_held: None })
+        let driver = match case.client {
+            ClientKind::Uring => Driver::Uring(Box::new(uring::UringLoad::prepare(case, target)?)),
+            ClientKind::Spin => Driver::Spin(Box::new(spin::SpinLoad::prepare(case, target)?)),
+        };
+        Ok(Self { driver })
     }
+
     /// What the kernel granted.
     pub fn granted(&self) -> Vec<Grant> {
-        Vec::new()
+        match &self.driver {
+            Driver::Uring(load) => load.granted(),
+            Driver::Spin(_) => Vec::new(),
+        }
     }
+
     /// Opens every connection; `progress` hears the count a few times a second.
+    ///
+    /// # Errors
+    /// A connection cannot be opened; the limit behind it is named where the errno tells.
     pub fn ramp(&mut self, progress: &mut dyn FnMut(u32)) -> Result<Ramp, LoadError> {
-        let _ = progress;
-        Ok(Ramp::default())
+        match &mut self.driver {
+            Driver::Uring(load) => load.ramp(progress),
+            Driver::Spin(load) => load.ramp(progress),
+        }
     }
-    /// Proves every connection live, warms up, says so, measures. Connections stay open.
+
+    /// Proves every connection live, warms up, says so, measures. Connections stay open and idle.
+    ///
+    /// # Errors
+    /// An echo is not what was sent, a connection ends, or no echo comes for ten seconds.
     pub fn measure(&mut self, warm: &mut dyn FnMut(Warm)) -> Result<Measured, LoadError> {
-        let _ = warm;
-        Ok(Measured::default())
+        match &mut self.driver {
+            Driver::Uring(load) => load.measure(warm),
+            Driver::Spin(load) => load.measure(warm),
+        }
     }
+
     /// Closes every connection.
+    ///
+    /// # Errors
+    /// None today; a ring that does not end in time leaks its memory rather than failing.
     pub fn drain(self) -> Result<(), LoadError> {
+        drop(self.driver);
         Ok(())
     }
-}
-
-/// Why the load generator cannot go on.
-#[derive(Debug, thiserror::Error)]
-#[error("{error}")]
-pub struct LoadError {
-    /// What failed and what to do about it.
-    pub error: String,
-    /// The limit that was met, by name, if it was one.
-    pub limiter: Option<String>,
-    /// Connections that were open when it happened, if that is known.
-    pub connections_held: Option<u32>,
 }

@@ -194,20 +194,44 @@ impl Ring {
     }
 
     /// Sends a range of the pattern. Answers only if it fails: success shows by what the peer does.
+    ///
+    /// Two of these in flight on one connection may be sent in either order: see
+    /// [`Ring::send_pattern_answered`].
     #[inline]
     pub fn send_pattern(&mut self, slot: Slot, range: Range<usize>) -> Result<(), RingError> {
+        let entry = self
+            .pattern_send(slot, range)?
+            .flags(squeue::Flags::SKIP_SUCCESS);
+        self.push_unanswered(entry, token(Operation::SendPattern, slot, 0));
+        Ok(())
+    }
+
+    /// Sends a range of the pattern; answered by [`crate::Event::Sent`], so that the next one can wait for it.
+    #[inline]
+    pub fn send_pattern_answered(
+        &mut self,
+        slot: Slot,
+        range: Range<usize>,
+    ) -> Result<(), RingError> {
+        let entry = self.pattern_send(slot, range)?;
+        self.push(entry, token(Operation::SendPatternAnswered, slot, 0));
+        Ok(())
+    }
+
+    #[inline]
+    fn pattern_send(
+        &mut self,
+        slot: Slot,
+        range: Range<usize>,
+    ) -> Result<squeue::Entry, RingError> {
         self.reserve(1)?;
         let bytes = self
             .pattern
             .as_ref()
             .and_then(|pattern| pattern.get(range))
             .ok_or(RingError::Misuse("the range lies outside the pattern"))?;
-        let entry = opcode::Send::new(Fixed(slot.index), bytes.as_ptr(), bytes.len() as u32)
-            .flags(SEND_FLAGS)
-            .build()
-            .flags(squeue::Flags::SKIP_SUCCESS);
-        self.push_unanswered(entry, token(Operation::SendPattern, slot, 0));
-        Ok(())
+        let send = opcode::Send::new(Fixed(slot.index), bytes.as_ptr(), bytes.len() as u32);
+        Ok(send.flags(SEND_FLAGS).build())
     }
 
     /// Closes a slot. A request that still waits on it keeps the socket open: end those first.

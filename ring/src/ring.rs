@@ -93,6 +93,13 @@ impl Ring {
         &self.grants
     }
 
+    /// The present user of a place in the table.
+    #[inline]
+    pub fn slot(&self, index: u32) -> Slot {
+        let generation = self.generations[index as usize];
+        Slot { index, generation }
+    }
+
     /// What has been counted.
     pub fn counters(&self) -> RingCounters {
         self.counters
@@ -321,7 +328,9 @@ impl Ring {
                 let bytes = self.owned_sends.take(token.attachment);
                 Some(sent(slot, Sent::Owned(bytes), value))
             }
-            Operation::SendPattern => Some(sent(slot, Sent::Pattern, value)),
+            Operation::SendPattern | Operation::SendPatternAnswered => {
+                Some(sent(slot, Sent::Pattern, value))
+            }
             Operation::Connect => Some(Self::connected(token, value)),
             Operation::Accept => {
                 let result = value.map(|index| self.begin_slot(index));

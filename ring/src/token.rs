@@ -37,6 +37,8 @@ pub enum Operation {
     Poll = 8,
     /// Cancel requests of a slot.
     Cancel = 9,
+    /// Send from the pattern: completes however it ends.
+    SendPatternAnswered = 10,
 }
 
 impl Operation {
@@ -51,6 +53,7 @@ impl Operation {
             7 => Self::Close,
             8 => Self::Poll,
             9 => Self::Cancel,
+            10 => Self::SendPatternAnswered,
             _ => return None,
         })
     }
@@ -118,7 +121,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_token_survives_packing(
-            operation in 1u64..=9,
+            operation in 1u64..=10,
             index in 0..SLOTS_MAX,
             generation: u16,
             attachment in 0..ATTACHMENTS_MAX,
@@ -135,7 +138,7 @@ mod tests {
         fn foreign_bits_are_refused_or_pack_to_themselves(bits: u64) {
             match Token::unpack(bits) {
                 Some(token) => prop_assert_eq!(token.pack(), bits),
-                None => prop_assert!(!(1..=9).contains(&(bits >> 60))),
+                None => prop_assert!(!(1..=10).contains(&(bits >> 60))),
             }
         }
     }

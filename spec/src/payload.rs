@@ -7,12 +7,14 @@
 //! messages share a slice with a chance of 1 in [`STARTS`], and a message shorter than 3 bytes
 //! cannot carry that much.
 
+use std::sync::Arc;
+
 /// How many places a message can start at. Small enough that the pattern stays in a core's cache.
 pub const STARTS: u32 = 1 << 15;
 
 /// The pattern from which every message of a run is cut.
 pub struct Pattern {
-    bytes: Box<[u8]>,
+    bytes: Arc<[u8]>,
     message_bytes: usize,
 }
 
@@ -27,14 +29,27 @@ impl Pattern {
         }
         bytes.truncate(length);
         Self {
-            bytes: bytes.into_boxed_slice(),
+            bytes: bytes.into(),
             message_bytes: message_bytes as usize,
         }
     }
 
     /// The whole pattern, for a ring that has to keep it alive.
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+    pub fn bytes(&self) -> Arc<[u8]> {
+        Arc::clone(&self.bytes)
+    }
+
+    /// Where in the pattern message `sequence` of connection `connection_index` lies.
+    #[inline]
+    pub fn range(&self, connection_index: u32, sequence: u32) -> std::ops::Range<usize> {
+        let start = Self::start(connection_index, sequence);
+        start..start + self.message_bytes
+    }
+
+    /// Bytes of a message.
+    #[inline]
+    pub fn message_bytes(&self) -> usize {
+        self.message_bytes
     }
 
     /// Where in the pattern message `sequence` of connection `connection_index` starts.

@@ -1,0 +1,146 @@
+//! Warm-up, measured span, quiet: which of them it is, and what is counted in each. The same for
+//! every driver, so that two drivers cannot differ in what they call an echo a second.
+
+use crate::latency::Latencies;
+use crate::{LoadError, Warm};
+use fourtuple_spec::Case;
+use fourtuple_spec::message::Measured;
+use fourtuple_spec::record::ClientCounters;
+use std::time::{Duration, Instant};
+
+/// Without an echo for so long, a run is given up.
+const STALL: Duration = Duration::from_secs(10);
+const BIN_NS: u64 = 100_000_000;
+
+/// What to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Messages are sent, nothing is counted.
+    Warming,
+    /// Messages are sent, echoes are counted.
+    Measuring,
+    /// Nothing is sent any more; what is in flight comes in.
+    Quieting,
+}
+
+/// Conducts one measurement.
+pub(crate) struct Conductor {
+    clock: Instant,
+    warmup_ns: u64,
+    measure_ns: u64,
+    connections: u32,
+    stage: Stage,
+    measuring_from_ns: u64,
+    measured_ns: u64,
+    last_echo_ns: u64,
+    proved: u32,
+    echoes: u64,
+    bins: Vec<u64>,
+    latencies: Latencies,
+    /// Messages sent whose echo is not complete.
+    pub(crate) in_flight: u64,
+}
+
+impl Conductor {
+    pub(crate) fn new(case: &Case) -> Self {
+        let bins = case.measure_ms.div_ceil(BIN_NS / 1_000_000) as usize;
+        Self {
+            clock: Instant::now(),
+            warmup_ns: case.warmup_ms * 1_000_000,
+            measure_ns: case.measure_ms * 1_000_000,
+            connections: case.connections,
+            stage: Stage::Warming,
+            measuring_from_ns: 0,
+            measured_ns: 0,
+            last_echo_ns: 0,
+            proved: 0,
+            echoes: 0,
+            bins: vec![0; bins],
+            latencies: Latencies::new(),
+            in_flight: 0,
+        }
+    }
+
+    /// Nanoseconds since the measurement began; never 0, which drivers use for "not sent".
+    #[inline]
+    pub(crate) fn now_ns(&self) -> u64 {
+        self.clock.elapsed().as_nanos() as u64 + 1
+    }
+
+    /// Whether messages are to be sent.
+    #[inline]
+    pub(crate) fn is_sending(&self) -> bool {
+        self.stage != Stage::Quieting
+    }
+
+    /// Counts one verified echo.
+    #[inline]
+    pub(crate) fn echoed(&mut self, now_ns: u64, sent_ns: u64, is_first: bool) {
+        self.in_flight -= 1;
+        self.last_echo_ns = now_ns;
+        self.proved += u32::from(is_first);
+        if self.stage == Stage::Measuring {
+            self.echoes += 1;
+            let bin = (now_ns.saturating_sub(self.measuring_from_ns) / BIN_NS) as usize;
+            if let Some(bin) = self.bins.get_mut(bin) {
+                *bin += 1;
+            }
+            self.latencies.record(now_ns.saturating_sub(sent_ns));
+        }
+    }
+
+    /// Goes on to the next stage when its time has come; true when all is quiet.
+    #[inline]
+    pub(crate) fn advance(
+        &mut self,
+        now_ns: u64,
+        warm: &mut dyn FnMut(Warm),
+    ) -> Result<bool, LoadError> {
+        match self.stage {
+            Stage::Warming if now_ns >= self.warmup_ns && self.proved == self.connections => {
+                warm(Warm {
+                    warmup_ns: now_ns,
+                    connections_proved: self.proved,
+                });
+                self.measuring_from_ns = self.now_ns();
+                self.stage = Stage::Measuring;
+            }
+            Stage::Measuring if now_ns >= self.measuring_from_ns + self.measure_ns => {
+                self.measured_ns = now_ns - self.measuring_from_ns;
+                self.stage = Stage::Quieting;
+            }
+            _ => {}
+        }
+        if self.stage == Stage::Quieting && self.in_flight == 0 {
+            return Ok(true);
+        }
+        if now_ns > self.last_echo_ns + STALL.as_nanos() as u64 {
+            return Err(self.stalled());
+        }
+        Ok(false)
+    }
+
+    #[cold]
+    fn stalled(&self) -> LoadError {
+        LoadError::new(format!(
+            "no echo for {} s with {} messages in flight ({} of {} connections had echoed): the \
+             server is stopped, or it drops or withholds bytes",
+            STALL.as_secs(),
+            self.in_flight,
+            self.proved,
+            self.connections,
+        ))
+    }
+
+    /// What the measured span gave.
+    pub(crate) fn measured(self, counters: ClientCounters) -> Measured {
+        Measured {
+            elapsed_ns: self.measured_ns,
+            echoes: self.echoes,
+            echoes_per_100_ms: self.bins,
+            connections_proved: self.proved,
+            latency_ns: self.latencies.summary(),
+            counters,
+        }
+    }
+}

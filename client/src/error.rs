@@ -1,0 +1,112 @@
+//! Why the load generator cannot go on, and which limit was met.
+
+use fourtuple_ring::{ConnectFailure, Errno, RingError, SetupError, errno_name};
+use std::net::SocketAddr;
+
+/// Why the load generator cannot go on.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct LoadError {
+    /// What failed and what to do about it.
+    pub error: String,
+    /// The limit that was met, by name, if it was one.
+    pub limiter: Option<String>,
+    /// Connections that were open when it happened, if that is known.
+    pub connections_held: Option<u32>,
+}
+
+impl LoadError {
+    /// A failure that is no limit.
+    pub(crate) fn new(error: impl Into<String>) -> Self {
+        Self {
+            error: error.into(),
+            limiter: None,
+            connections_held: None,
+        }
+    }
+
+    /// A limit that was met, by the name under which the system knows it.
+    pub(crate) fn limited(limiter: &str, error: impl Into<String>) -> Self {
+        Self {
+            limiter: Some(limiter.to_owned()),
+            ..Self::new(error)
+        }
+    }
+
+    /// The same, with the connections that were open.
+    pub(crate) fn holding(self, connections: u32) -> Self {
+        Self {
+            connections_held: Some(connections),
+            ..self
+        }
+    }
+
+    /// A connection that could not be opened.
+    pub(crate) fn connect(failure: ConnectFailure, target: SocketAddr, index: u32) -> Self {
+        let call = failure.step.name();
+        let name = errno_name(failure.errno);
+        let what = format!("{call} of connection {index} to {target}: {name}");
+        match failure.errno {
+            Errno::ADDRNOTAVAIL => Self::limited(
+                "net.ipv4.ip_local_port_range",
+                format!(
+                    "{what}: no local port is free towards this address; widen \
+                     net.ipv4.ip_local_port_range, or use more source or destination addresses"
+                ),
+            ),
+            Errno::NFILE => Self::limited(
+                "fs.file-max",
+                format!("{what}: the machine is out of open files; raise the sysctl fs.file-max"),
+            ),
+            Errno::MFILE => Self::limited(
+                "RLIMIT_NOFILE",
+                format!("{what}: this process is out of descriptors; raise `ulimit -n`"),
+            ),
+            Errno::NOMEM | Errno::NOBUFS => Self::limited(
+                "memory",
+                format!("{what}: free memory, or hold fewer connections"),
+            ),
+            Errno::CONNREFUSED => Self::new(format!(
+                "{what}: nothing listens there; is the server running?"
+            )),
+            Errno::TIMEDOUT => Self::limited(
+                "accept queue",
+                format!(
+                    "{what}: the handshake was never answered; look at the server's backlog, \
+                     net.core.somaxconn and net.ipv4.tcp_max_syn_backlog"
+                ),
+            ),
+            _ => Self::new(what),
+        }
+    }
+
+    /// A connection that ended while it was needed.
+    pub(crate) fn lost(connection_index: u32, how: &str) -> Self {
+        Self::new(format!(
+            "connection {connection_index} {how} while an echo was awaited: the server died, or it \
+             does not keep connections open"
+        ))
+    }
+}
+
+impl From<RingError> for LoadError {
+    fn from(error: RingError) -> Self {
+        Self::new(format!("the client's ring: {error}"))
+    }
+}
+
+impl From<SetupError> for LoadError {
+    fn from(error: SetupError) -> Self {
+        let text = format!("the client needs io_uring: {error}");
+        match error {
+            SetupError::Table { .. } | SetupError::Descriptors { .. } => {
+                Self::limited("RLIMIT_NOFILE", text)
+            }
+            SetupError::Memory { .. } => Self::limited("memory", text),
+            SetupError::Disabled(_) | SetupError::Filtered | SetupError::Missing => {
+                Self::limited("io_uring", text)
+            }
+            _ => Self::new(text),
+        }
+    }
+}

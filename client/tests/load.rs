@@ -1,0 +1,285 @@
+//! The load generator against plain echo servers, honest ones and others.
+
+use fourtuple_client::{Load, LoadError};
+use fourtuple_spec::message::Measured;
+use fourtuple_spec::{AddressMode, Case, ClientKind, Engine, Mode, NetworkChoice, Peer};
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::thread;
+
+/// What a server does with the bytes of one read; `None` closes the connection.
+type Habit = fn(connection: u32, total: usize, bytes: &mut Vec<u8>) -> Option<()>;
+
+fn honest(_: u32, _: usize, _: &mut Vec<u8>) -> Option<()> {
+    Some(())
+}
+
+/// A server with a thread a connection, on a port of its own. Lives as long as the test's process.
+fn server(address: &str, habit: Habit) -> Option<SocketAddr> {
+    let listener = TcpListener::bind(address).ok()?;
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for (connection, stream) in (0..).zip(listener.incoming()) {
+            thread::spawn(move || serve(connection, stream.unwrap(), habit));
+        }
+    });
+    Some(address)
+}
+
+fn serve(connection: u32, mut stream: TcpStream, habit: Habit) {
+    stream.set_nodelay(true).unwrap();
+    let mut buffer = vec![0; 64 * 1024];
+    let mut total = 0;
+    while let Ok(count @ 1..) = stream.read(&mut buffer) {
+        let mut bytes = buffer[..count].to_vec();
+        if habit(connection, total, &mut bytes).is_none() {
+            return;
+        }
+        total += count;
+        if stream.write_all(&bytes).is_err() {
+            return;
+        }
+    }
+}
+
+fn case(connections: u32) -> Case {
+    Case {
+        engine: Engine::Epoll,
+        client: ClientKind::Uring,
+        connections,
+        message_bytes: 64,
+        depth: 1,
+        mode: Mode::Closed,
+        peer: Peer::Kernel,
+        repeat: 0,
+        control: false,
+        addresses: AddressMode::Destinations,
+        group_connections: 10_000,
+        active_connections: connections,
+        connect_window: 16,
+        settle_ms: 0,
+        warmup_ms: 20,
+        measure_ms: 100,
+        network: NetworkChoice::Host,
+        sysctls: BTreeMap::new(),
+        slots_per_ring: None,
+        server_cpus: Vec::new(),
+        client_cpus: Vec::new(),
+    }
+}
+
+/// Runs a case; `None`, with the reason printed, where io_uring is not to be had.
+fn run(case: &Case, target: SocketAddr) -> Option<Result<Measured, LoadError>> {
+    let mut load = match Load::prepare(case, target) {
+        Err(error) if error.limiter.as_deref() == Some("io_uring") => {
+            eprintln!("skipped: {error}");
+            return None;
+        }
+        load => load.unwrap(),
+    };
+    let ramp = match load.ramp(&mut |_| {}) {
+        Ok(ramp) => ramp,
+        Err(error) => return Some(Err(error)),
+    };
+    assert_eq!(ramp.connections_held, case.connections);
+    let mut warmed = 0;
+    let measured = load.measure(&mut |warm| warmed += warm.connections_proved);
+    if measured.is_ok() {
+        assert_eq!(warmed, case.connections);
+    }
+    Some(measured)
+}
+
+fn assert_echoes(case: &Case, target: SocketAddr) {
+    let Some(measured) = run(case, target) else {
+        return;
+    };
+    let measured = measured.unwrap_or_else(|error| panic!("{case:?}: {error}"));
+    assert!(measured.echoes > 0, "{case:?}");
+    assert_eq!(measured.connections_proved, case.connections);
+    let binned: u64 = measured.echoes_per_100_ms.iter().sum();
+    assert!(binned <= measured.echoes);
+    assert!(measured.latency_ns.p50.unwrap() <= measured.latency_ns.max.unwrap());
+}
+
+fn assert_refused(habit: Habit, connections: u32, message_bytes: u32, words: &str) {
+    let target = server("127.0.0.1:0", habit).unwrap();
+    let case = Case {
+        message_bytes,
+        ..case(connections)
+    };
+    let Some(outcome) = run(&case, target) else {
+        return;
+    };
+    let error = outcome
+        .expect_err("the server is no echo server")
+        .to_string();
+    assert!(error.contains(words), "{error}");
+}
+
+#[test]
+fn every_shape_of_load_is_verified() {
+    let target = server("0.0.0.0:0", honest).unwrap();
+    for (connections, message_bytes, depth) in [
+        (1, 1, 1),
+        (1, 64, 1),
+        (40, 64, 1),
+        (3, 64, 16),
+        (2, 5000, 4),
+        (2, 300_000, 1),
+        (1, 100_000, 8),
+    ] {
+        assert_echoes(
+            &Case {
+                message_bytes,
+                depth,
+                ..case(connections)
+            },
+            target,
+        );
+    }
+}
+
+#[test]
+fn the_turn_passes_round_more_connections_than_are_active() {
+    let target = server("0.0.0.0:0", honest).unwrap();
+    for depth in [1, 3] {
+        assert_echoes(
+            &Case {
+                active_connections: 7,
+                depth,
+                ..case(50)
+            },
+            target,
+        );
+    }
+}
+
+#[test]
+fn connections_spread_over_rings_and_addresses() {
+    let target = server("0.0.0.0:0", honest).unwrap();
+    for addresses in [AddressMode::Destinations, AddressMode::Sources] {
+        let spread = Case {
+            slots_per_ring: Some(8),
+            group_connections: 5,
+            addresses,
+            ..case(50)
+        };
+        assert_echoes(&spread, target);
+        assert_echoes(
+            &Case {
+                active_connections: 9,
+                ..spread
+            },
+            target,
+        );
+    }
+}
+
+#[test]
+fn the_spinning_client_verifies_too() {
+    let target = server("127.0.0.1:0", honest).unwrap();
+    assert_echoes(
+        &Case {
+            client: ClientKind::Spin,
+            ..case(4)
+        },
+        target,
+    );
+}
+
+#[test]
+fn ipv6_is_spoken() {
+    let Some(target) = server("[::1]:0", honest) else {
+        eprintln!("skipped: this machine has no IPv6");
+        return;
+    };
+    assert_echoes(&case(3), target);
+}
+
+#[test]
+fn a_corrupted_byte_is_seen() {
+    fn corrupts(_: u32, total: usize, bytes: &mut Vec<u8>) -> Option<()> {
+        if let Some(byte) = 5000usize
+            .checked_sub(total)
+            .and_then(|at| bytes.get_mut(at))
+        {
+            *byte ^= 0x10;
+        }
+        Some(())
+    }
+    assert_refused(corrupts, 1, 64, "message 78, byte 8: the echo differs");
+}
+
+#[test]
+fn a_dropped_message_is_seen() {
+    // Two messages travel together, and the first is lost: the second comes too early.
+    fn drops(_: u32, total: usize, bytes: &mut Vec<u8>) -> Option<()> {
+        if total == 0 {
+            bytes.drain(..64.min(bytes.len()));
+        }
+        Some(())
+    }
+    let target = server("127.0.0.1:0", drops).unwrap();
+    let Some(outcome) = run(
+        &Case {
+            depth: 2,
+            ..case(1)
+        },
+        target,
+    ) else {
+        return;
+    };
+    let error = outcome.expect_err("a message was dropped").to_string();
+    assert!(error.contains("a later message came too early"), "{error}");
+}
+
+#[test]
+fn a_duplicated_message_is_seen() {
+    fn duplicates(_: u32, total: usize, bytes: &mut Vec<u8>) -> Option<()> {
+        if total == 64 * 10 {
+            bytes.extend_from_within(..);
+        }
+        Some(())
+    }
+    assert_refused(duplicates, 1, 64, "came");
+}
+
+#[test]
+fn a_server_that_closes_is_named() {
+    fn closes(connection: u32, total: usize, _: &mut Vec<u8>) -> Option<()> {
+        (connection != 2 || total < 640).then_some(())
+    }
+    assert_refused(closes, 4, 64, "was closed by the server");
+}
+
+#[test]
+fn nobody_listening_is_named() {
+    let vacant = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let Some(outcome) = run(&case(2), vacant) else {
+        return;
+    };
+    let error = outcome.unwrap_err();
+    assert!(error.to_string().contains("ECONNREFUSED"), "{error}");
+    assert_eq!(error.connections_held, Some(0));
+}
+
+#[test]
+fn more_connections_than_one_address_can_take_are_refused_beforehand() {
+    let target = "[::1]:9".parse().unwrap();
+    let case = Case {
+        group_connections: 100,
+        ..case(101)
+    };
+    let error = Load::prepare(&case, target)
+        .err()
+        .expect("101 do not fit 100");
+    assert_eq!(
+        error.limiter.as_deref(),
+        Some("net.ipv4.ip_local_port_range")
+    );
+}
