@@ -193,7 +193,8 @@ fn incomplete_beta(x: f64, a: f64, b: f64) -> f64 {
     if x > (a + 1.0) / (a + b + 2.0) {
         return 1.0 - incomplete_beta(1.0 - x, b, a);
     }
-    let log_front = a * x.ln() + b * (1.0 - x).ln() + log_gamma(a + b) - log_gamma(a) - log_gamma(b);
+    let log_front =
+        a * x.ln() + b * (1.0 - x).ln() + log_gamma(a + b) - log_gamma(a) - log_gamma(b);
     log_front.exp() / a * beta_fraction(x, a, b)
 }
 
@@ -263,7 +264,11 @@ fn exponential(interval: Interval) -> Interval {
 
 fn signed_sum(values: &[f64], pattern: u32) -> f64 {
     values.iter().enumerate().fold(0.0, |sum, (index, value)| {
-        sum + if pattern >> index & 1 == 1 { -value } else { *value }
+        sum + if pattern >> index & 1 == 1 {
+            -value
+        } else {
+            *value
+        }
     })
 }
 
@@ -277,13 +282,22 @@ mod tests {
     ];
 
     fn assert_near(found: f64, expected: f64, tolerance: f64) {
-        assert!((found - expected).abs() <= tolerance, "{found} is not {expected}");
+        assert!(
+            (found - expected).abs() <= tolerance,
+            "{found} is not {expected}"
+        );
     }
 
     #[test]
     fn quantiles_of_t_are_those_of_the_printed_table() {
         for (degrees, expected) in [
-            (1.0, 12.706), (2.0, 4.303), (4.0, 2.776), (9.0, 2.262), (14.0, 2.145), (30.0, 2.042), (120.0, 1.980),
+            (1.0, 12.706),
+            (2.0, 4.303),
+            (4.0, 2.776),
+            (9.0, 2.262),
+            (14.0, 2.145),
+            (30.0, 2.042),
+            (120.0, 1.980),
         ] {
             assert_near(student_t_quantile(0.975, degrees), expected, 5e-4);
         }
@@ -321,7 +335,13 @@ mod tests {
     #[test]
     fn theil_sen_gives_the_textbook_slope() {
         // Hollander and Wolfe, Nonparametric Statistical Methods, table 9.1 (cloud seeding, Smith 1967).
-        let points = [(1.0, 1.26), (2.0, 1.27), (3.0, 1.12), (4.0, 1.16), (5.0, 1.03)];
+        let points = [
+            (1.0, 1.26),
+            (2.0, 1.27),
+            (3.0, 1.12),
+            (4.0, 1.16),
+            (5.0, 1.03),
+        ];
         let slope = theil_sen(&points).unwrap();
         assert_near(slope.estimate, -0.056_25, 1e-9);
         // With five points only the extreme order has a probability (1/120) under 2.5 %.
@@ -340,8 +360,9 @@ mod tests {
 
     #[test]
     fn a_fixed_cost_and_one_wild_point_do_not_move_the_slope() {
-        let mut points: Vec<(f64, f64)> =
-            (1..=7).map(|count| (f64::from(count) * 1e5, f64::from(count) * 7.8e8 + 5e7)).collect();
+        let mut points: Vec<(f64, f64)> = (1..=7)
+            .map(|count| (f64::from(count) * 1e5, f64::from(count) * 7.8e8 + 5e7))
+            .collect();
         points[3].1 *= 3.0;
         assert_near(theil_sen(&points).unwrap().estimate, 7_800.0, 1e-6);
     }

@@ -76,8 +76,11 @@ pub struct LineChart<'a> {
 
 /// Draws a chart of lines; `None` if no series has a value.
 pub fn line_chart(group: &Group<'_>, theme: &Theme, chart: &LineChart<'_>) -> Option<String> {
-    let per_panel: Vec<Vec<Line>> =
-        chart.panels.iter().map(|(_, metric)| lines::lines(group, *metric, chart.form, theme)).collect();
+    let per_panel: Vec<Vec<Line>> = chart
+        .panels
+        .iter()
+        .map(|(_, metric)| lines::lines(group, *metric, chart.form, theme))
+        .collect();
     let all: Vec<Line> = per_panel.iter().flatten().cloned().collect();
     let (least, greatest) = lines::extent(&all)?;
     let counts = lines::counts(group, &all);
@@ -85,12 +88,25 @@ pub fn line_chart(group: &Group<'_>, theme: &Theme, chart: &LineChart<'_>) -> Op
     let mut svg = Svg::new(theme);
     let subtitle = facts::subtitle(group);
     frame::heading(&mut svg, chart.title, &subtitle);
-    let areas = areas(&per_panel, &ticks);
+    let areas = areas(&per_panel, &ticks, counts.len() > 1);
     for (index, ((title, _), lines)) in chart.panels.iter().zip(&per_panel).enumerate() {
         let area = areas[index];
-        let panel = Panel { area, x: horizontal(&counts, &area), y: scale };
+        let panel = Panel {
+            area,
+            x: horizontal(&counts, &area),
+            y: scale,
+        };
         let is_labelled = index == 0;
-        frame::axes(&mut svg, &panel, &counts, &VerticalAxis { title, ticks: &ticks, is_labelled });
+        frame::axes(
+            &mut svg,
+            &panel,
+            &counts,
+            &VerticalAxis {
+                title,
+                ticks: &ticks,
+                is_labelled,
+            },
+        );
         draw::draw(&mut svg, &panel, lines, &counts);
     }
     let key = lines::key(group, &all);
@@ -102,30 +118,46 @@ pub fn line_chart(group: &Group<'_>, theme: &Theme, chart: &LineChart<'_>) -> Op
 fn vertical(chart: &LineChart<'_>, least: f64, greatest: f64) -> (Scale, Vec<(f64, String)>) {
     let range = (PLOT_BOTTOM, PLOT_TOP);
     let (scale, ticks) = match chart.spread {
-        Spread::FromZero => (Scale::linear_from_zero(greatest, range), linear_ticks(greatest)),
+        Spread::FromZero => (
+            Scale::linear_from_zero(greatest, range),
+            linear_ticks(greatest),
+        ),
         Spread::Log => {
             let (low, high) = log_bounds(least.max(1e-9), greatest.max(1e-9));
             (Scale::log(low, high, range), log_ticks(low, high))
         }
     };
-    let labelled = ticks.into_iter().map(|tick| (tick, (chart.tick_form)(tick)));
+    let labelled = ticks
+        .into_iter()
+        .map(|tick| (tick, (chart.tick_form)(tick)));
     (scale, labelled.collect())
 }
 
 fn horizontal(counts: &[u32], area: &Area) -> Scale {
     let first = counts.first().copied().unwrap_or(1);
     let last = counts.last().copied().unwrap_or(1);
-    Scale::log(f64::from(first), f64::from(last), (area.left + 14.0, area.right - 6.0))
+    Scale::log(
+        f64::from(first),
+        f64::from(last),
+        (area.left + 14.0, area.right - 6.0),
+    )
 }
 
 /// Panels side by side: room on the left for the ticks, on the right of each for the labels of its lines.
-fn areas(per_panel: &[Vec<Line>], ticks: &[(f64, String)]) -> Vec<Area> {
-    let tick_width = ticks.iter().map(|(_, label)| text_width(label, 13.0)).fold(0.0, f64::max);
+fn areas(per_panel: &[Vec<Line>], ticks: &[(f64, String)], has_margin: bool) -> Vec<Area> {
+    let tick_width = ticks
+        .iter()
+        .map(|(_, label)| text_width(label, 13.0))
+        .fold(0.0, f64::max);
     let label_width = |lines: &Vec<Line>| {
-        let widths = lines.iter().map(|line| text_width(&format!("{} {}", line.name, line.value), 14.0));
+        let widths = lines
+            .iter()
+            .map(|line| text_width(&format!("{} {}", line.name, line.value), 14.0));
         widths.fold(40.0, f64::max).min(230.0)
     };
-    let labels = per_panel.iter().map(label_width).fold(0.0, f64::max) + 26.0;
+    let widest = per_panel.iter().map(label_width).fold(0.0, f64::max);
+    // Points of a single count carry their labels beside them, inside the panel.
+    let labels = if has_margin { widest + 26.0 } else { 60.0 };
     let left = MARGIN + tick_width + 10.0;
     let count = per_panel.len() as f64;
     let gap = 22.0;
@@ -134,7 +166,12 @@ fn areas(per_panel: &[Vec<Line>], ticks: &[(f64, String)]) -> Vec<Area> {
     (0..per_panel.len())
         .map(|index| {
             let left = left + index as f64 * (width + labels + gap);
-            Area { left, right: left + width, top: PLOT_TOP, bottom: PLOT_BOTTOM }
+            Area {
+                left,
+                right: left + width,
+                top: PLOT_TOP,
+                bottom: PLOT_BOTTOM,
+            }
         })
         .collect()
 }
@@ -144,10 +181,18 @@ fn describe(chart: &LineChart<'_>, per_panel: &[Vec<Line>]) -> String {
     let mut sentences = Vec::new();
     for ((title, _), lines) in chart.panels.iter().zip(per_panel) {
         for line in lines {
-            let Some(mark) = line.marks.last() else { continue };
+            let Some(mark) = line.marks.last() else {
+                continue;
+            };
             let count = format::whole(f64::from(mark.connections));
-            let stop = line.stop.as_ref().map_or_else(String::new, |stop| format!(", stopped by {stop}"));
-            sentences.push(format!("{title}, {} at {count} connections: {}{stop}.", line.name, line.value));
+            let stop = line
+                .stop
+                .as_ref()
+                .map_or_else(String::new, |stop| format!(", stopped by {stop}"));
+            sentences.push(format!(
+                "{title}, {} at {count} connections: {}{stop}.",
+                line.name, line.value
+            ));
         }
     }
     sentences.join(" ")

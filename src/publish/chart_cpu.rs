@@ -9,7 +9,10 @@ use super::theme::Theme;
 pub fn draw(group: &Group<'_>, theme: &Theme) -> Option<String> {
     let chart = LineChart {
         title: "CPU time for one echo against connections",
-        panels: &[("server", metric::server_cpu), ("client", metric::client_cpu)],
+        panels: &[
+            ("server", metric::server_cpu),
+            ("client", metric::client_cpu),
+        ],
         form: duration_ns,
         tick_form: duration_tick,
         spread: Spread::FromZero,

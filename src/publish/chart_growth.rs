@@ -8,10 +8,17 @@ use super::theme::Theme;
 /// Draws the chart; `None` with fewer than two counts at which memory was read.
 pub fn draw(group: &Group<'_>, theme: &Theme) -> Option<String> {
     let is_read = |count: &u32| {
-        let runs = group.records.iter().filter(|record| record.case.connections == *count);
-        runs.into_iter().any(|record| metric::kernel_bytes(record).is_some())
+        let runs = group
+            .records
+            .iter()
+            .filter(|record| record.case.connections == *count);
+        runs.into_iter()
+            .any(|record| metric::kernel_bytes(record).is_some())
     };
-    let counts = group.counts().into_iter().filter(|count| *count >= MEMORY_CONNECTIONS_MIN);
+    let counts = group
+        .counts()
+        .into_iter()
+        .filter(|count| *count >= MEMORY_CONNECTIONS_MIN);
     if counts.filter(is_read).count() < 2 {
         return None;
     }

@@ -24,7 +24,9 @@ pub fn draw(group: &Group<'_>, theme: &Theme) -> Option<String> {
     let fills = key(&mut svg, &stacks);
     let names = stacks.iter().map(|stack| text_width(&stack.name, 15.0));
     let left = MARGIN + names.fold(60.0, f64::max) + 14.0;
-    let total_width = stacks.iter().map(|stack| text_width(&format::bytes(stack.total()), 15.0));
+    let total_width = stacks
+        .iter()
+        .map(|stack| text_width(&format::bytes(stack.total()), 15.0));
     let right = WIDTH - MARGIN - total_width.fold(60.0, f64::max) - 8.0;
     let largest = stacks.iter().map(Stack::total).fold(0.0, f64::max);
     let scale = Scale::linear_from_zero(largest, (left, right));
@@ -32,7 +34,13 @@ pub fn draw(group: &Group<'_>, theme: &Theme) -> Option<String> {
     let row = ((BOTTOM - TOP) / stacks.len() as f64).min(76.0);
     for (index, stack) in stacks.iter().enumerate() {
         let middle = TOP + row * (index as f64 + 0.5);
-        bar(&mut svg, stack, &scale, &fills, (middle, (row * 0.64).min(44.0)));
+        bar(
+            &mut svg,
+            stack,
+            &scale,
+            &fills,
+            (middle, (row * 0.64).min(44.0)),
+        );
     }
     frame::caption(&mut svg, &captions(group, &stacks));
     Some(svg.finish(&title, &format!("{subtitle}. {}", describe(&stacks))))
@@ -63,7 +71,12 @@ fn key(svg: &mut Svg, stacks: &[Stack]) -> Fills {
             (x, y) = (MARGIN, y + 20.0);
         }
         svg.rect((x, y - 11.0), (13.0, 13.0), &fill);
-        let span = Span { content: &segment.name, fill: svg.theme.text, size: SMALL, is_bold: false };
+        let span = Span {
+            content: &segment.name,
+            fill: svg.theme.text,
+            size: SMALL,
+            is_bold: false,
+        };
         svg.text(x + 19.0, y, Anchor::Start, span);
         x += width;
         fills.push((segment.name.clone(), fill));
@@ -73,11 +86,19 @@ fn key(svg: &mut Svg, stacks: &[Stack]) -> Fills {
 
 fn grid(svg: &mut Svg, scale: &Scale, largest: f64) {
     let theme = svg.theme;
-    for tick in linear_ticks(largest).into_iter().filter(|tick| *tick <= scale.largest()) {
+    for tick in linear_ticks(largest)
+        .into_iter()
+        .filter(|tick| *tick <= scale.largest())
+    {
         let x = scale.position(tick);
         svg.line((x, TOP), (x, BOTTOM), Stroke::solid(theme.grid, 1.0));
         let label = format::bytes(tick);
-        let span = Span { content: &label, fill: theme.muted, size: SMALL, is_bold: false };
+        let span = Span {
+            content: &label,
+            fill: theme.muted,
+            size: SMALL,
+            is_bold: false,
+        };
         svg.text(x, BOTTOM + 19.0, Anchor::Middle, span);
     }
 }
@@ -85,20 +106,33 @@ fn grid(svg: &mut Svg, scale: &Scale, largest: f64) {
 fn bar(svg: &mut Svg, stack: &Stack, scale: &Scale, fills: &Fills, (middle, height): (f64, f64)) {
     let theme = svg.theme;
     let zero = scale.position(0.0);
-    let name = Span { content: &stack.name, fill: theme.text, size: 15.0, is_bold: true };
+    let name = Span {
+        content: &stack.name,
+        fill: theme.text,
+        size: 15.0,
+        is_bold: true,
+    };
     svg.text(zero - 12.0, middle + 5.0, Anchor::End, name);
     let mut sum = 0.0;
     for segment in &stack.segments {
         let (from, to) = (scale.position(sum), scale.position(sum + segment.bytes));
         sum += segment.bytes;
-        let fill = fills.iter().find(|(name, _)| *name == segment.name).map_or("none", |(_, fill)| fill);
+        let fill = fills
+            .iter()
+            .find(|(name, _)| *name == segment.name)
+            .map_or("none", |(_, fill)| fill);
         // A hair's gap keeps neighbours apart for every eye.
         let width = (to - from - 1.0).max(0.3);
         svg.rect((from, middle - height / 2.0), (width, height), fill);
         value(svg, segment, (from + to) / 2.0, to - from, middle);
     }
     let total = format::bytes(stack.total());
-    let span = Span { content: &total, fill: theme.text, size: 15.0, is_bold: true };
+    let span = Span {
+        content: &total,
+        fill: theme.text,
+        size: 15.0,
+        is_bold: true,
+    };
     svg.text(scale.position(sum) + 8.0, middle + 5.0, Anchor::Start, span);
 }
 
@@ -110,8 +144,17 @@ fn value(svg: &mut Svg, segment: &Segment, centre: f64, room: f64, middle: f64) 
     }
     let is_hatched = matches!(segment.part, Part::ServerUser | Part::ClientUser);
     let theme = svg.theme;
-    let ink = if is_hatched { theme.text } else { ink_on(theme.part(segment.part)) };
-    let span = Span { content: &text, fill: ink, size: SMALL, is_bold: false };
+    let ink = if is_hatched {
+        theme.text
+    } else {
+        ink_on(theme.part(segment.part))
+    };
+    let span = Span {
+        content: &text,
+        fill: ink,
+        size: SMALL,
+        is_bold: false,
+    };
     svg.spans(centre, middle + 4.5, Anchor::Middle, is_hatched, &[span]);
 }
 
@@ -119,7 +162,11 @@ fn value(svg: &mut Svg, segment: &Segment, centre: f64, room: f64, middle: f64) 
 fn ink_on(colour: &str) -> &'static str {
     let channel = |at: usize| f64::from(u8::from_str_radix(&colour[at..at + 2], 16).unwrap_or(0));
     let brightness = 0.299 * channel(1) + 0.587 * channel(3) + 0.114 * channel(5);
-    if brightness > 118.0 { "#101418" } else { "#ffffff" }
+    if brightness > 118.0 {
+        "#101418"
+    } else {
+        "#ffffff"
+    }
 }
 
 fn captions(group: &Group<'_>, stacks: &[Stack]) -> Vec<String> {
@@ -146,9 +193,17 @@ fn captions(group: &Group<'_>, stacks: &[Stack]) -> Vec<String> {
 
 fn describe(stacks: &[Stack]) -> String {
     let sentence = |stack: &Stack| {
-        let parts: Vec<String> =
-            stack.segments.iter().map(|part| format!("{} {}", part.name, format::bytes(part.bytes))).collect();
-        format!("{}: {} ({}).", stack.name, format::bytes(stack.total()), parts.join(", "))
+        let parts: Vec<String> = stack
+            .segments
+            .iter()
+            .map(|part| format!("{} {}", part.name, format::bytes(part.bytes)))
+            .collect();
+        format!(
+            "{}: {} ({}).",
+            stack.name,
+            format::bytes(stack.total()),
+            parts.join(", ")
+        )
     };
     stacks.iter().map(sentence).collect::<Vec<_>>().join(" ")
 }

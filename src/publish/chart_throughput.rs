@@ -1,7 +1,7 @@
 //! Verified echoes a second against connections.
 
 use super::chart::{LineChart, Spread, line_chart};
-use super::format::short;
+use super::format::{rate, short};
 use super::group::{Group, metric};
 use super::theme::Theme;
 
@@ -10,7 +10,7 @@ pub fn draw(group: &Group<'_>, theme: &Theme) -> Option<String> {
     let chart = LineChart {
         title: "Throughput against connections",
         panels: &[("verified echoes a second", metric::rate)],
-        form: short,
+        form: rate,
         tick_form: short,
         // Rates lie within a factor of five: from zero, a height is a share.
         spread: Spread::FromZero,

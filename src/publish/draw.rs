@@ -16,14 +16,24 @@ struct Placed<'a> {
 
 /// Draws all lines of a panel and their labels; `last` is the greatest count of the horizontal axis.
 pub fn draw(svg: &mut Svg, panel: &Panel, lines: &[Line], counts: &[u32]) {
-    let placed: Vec<Placed<'_>> = (0..).zip(lines).map(|(index, line)| {
-        let shift = if counts.len() == 1 { dodge(panel, index, lines.len()) } else { 0.0 };
-        let point = |mark: &Mark| {
-            let x = panel.x.position(f64::from(mark.connections));
-            (x + shift, panel.y.position(mark.value))
-        };
-        Placed { line, points: line.marks.iter().map(point).collect() }
-    }).collect();
+    let placed: Vec<Placed<'_>> = (0..)
+        .zip(lines)
+        .map(|(index, line)| {
+            let shift = if counts.len() == 1 {
+                dodge(panel, index, lines.len())
+            } else {
+                0.0
+            };
+            let point = |mark: &Mark| {
+                let x = panel.x.position(f64::from(mark.connections));
+                (x + shift, panel.y.position(mark.value))
+            };
+            Placed {
+                line,
+                points: line.marks.iter().map(point).collect(),
+            }
+        })
+        .collect();
     // What is compared with lies under what is compared.
     let back_to_front = |role: Role| placed.iter().rev().filter(move |one| one.line.role == role);
     for role in [Role::Control, Role::Floor, Role::Engine] {
@@ -35,13 +45,25 @@ pub fn draw(svg: &mut Svg, panel: &Panel, lines: &[Line], counts: &[u32]) {
     for role in [Role::Control, Role::Floor, Role::Engine] {
         back_to_front(role).for_each(|one| dots(svg, panel, one));
     }
+    for one in &placed {
+        if let (Some(_), Some(end)) = (&one.line.stop, one.points.last()) {
+            cross(svg, *end, one.line.colour);
+        }
+    }
     let last = counts.last().copied().unwrap_or(0);
     let reaches_end = |one: &&Placed<'_>| {
-        counts.len() > 1 && one.line.marks.last().is_some_and(|mark| mark.connections == last)
+        counts.len() > 1
+            && one
+                .line
+                .marks
+                .last()
+                .is_some_and(|mark| mark.connections == last)
     };
     let (at_end, inside): (Vec<_>, Vec<_>) = placed.iter().partition(reaches_end);
     margin_labels(svg, panel, &at_end);
-    inside_labels(svg, panel, &placed, &inside);
+    // Beside the panel there is room for labels only where no column of labels stands.
+    let overhang = if at_end.is_empty() { 60.0 } else { 0.0 };
+    inside_labels(svg, panel, &placed, &inside, overhang);
 }
 
 /// With one connection count all points would stand at one x: they are set side by side.
@@ -53,15 +75,26 @@ fn dodge(panel: &Panel, index: usize, count: usize) -> f64 {
 fn bands(svg: &mut Svg, panel: &Panel, one: &Placed<'_>) {
     let opacity = svg.theme.band_opacity;
     for (index, mark) in one.line.marks.iter().enumerate() {
-        let Some(edges) = edges(panel, mark) else { continue };
+        let Some(edges) = edges(panel, mark) else {
+            continue;
+        };
         let x = one.points[index].0;
         let previous = index.checked_sub(1).filter(|_| mark.is_joined);
-        let is_followed = one.line.marks.get(index + 1).is_some_and(|next| next.is_joined);
+        let is_followed = one
+            .line
+            .marks
+            .get(index + 1)
+            .is_some_and(|next| next.is_joined);
         match previous {
             Some(previous) => {
                 if let Some(before) = self::edges(panel, &one.line.marks[previous]) {
                     let left = one.points[previous].0;
-                    let corners = [(left, before.0), (x, edges.0), (x, edges.1), (left, before.1)];
+                    let corners = [
+                        (left, before.0),
+                        (x, edges.0),
+                        (x, edges.1),
+                        (left, before.1),
+                    ];
                     svg.area(&corners, one.line.colour, opacity);
                 }
             }
@@ -90,18 +123,28 @@ fn stroke(line: &Line) -> Stroke<'static> {
         Role::Floor => (2.6, "0.1 6"),
         Role::Control => (1.4, "5 4"),
     };
-    Stroke { colour: line.colour, width, dashes, opacity: 1.0 }
+    Stroke {
+        colour: line.colour,
+        width,
+        dashes,
+        opacity: 1.0,
+    }
 }
 
 fn strokes(svg: &mut Svg, one: &Placed<'_>) {
     let mut run: Vec<(f64, f64)> = Vec::new();
     for (index, mark) in one.line.marks.iter().enumerate() {
-        let is_firm = index > 0 && mark.is_joined && !mark.is_hollow && !one.line.marks[index - 1].is_hollow;
+        let is_firm =
+            index > 0 && mark.is_joined && !mark.is_hollow && !one.line.marks[index - 1].is_hollow;
         if !is_firm {
             finish(svg, &mut run, stroke(one.line));
         }
         if index > 0 && mark.is_joined && !is_firm {
-            let faint = Stroke { width: 1.4, opacity: 0.55, ..stroke(one.line) };
+            let faint = Stroke {
+                width: 1.4,
+                opacity: 0.55,
+                ..stroke(one.line)
+            };
             svg.line(one.points[index - 1], one.points[index], faint);
         }
         run.push(one.points[index]);
@@ -122,7 +165,15 @@ fn dots(svg: &mut Svg, panel: &Panel, one: &Placed<'_>) {
     for (mark, point) in one.line.marks.iter().zip(&one.points) {
         for stray in &mark.strays {
             let centre = (point.0, panel.y.position(*stray));
-            svg.circle(centre, 3.0, background, Stroke { opacity: 0.7, ..Stroke::solid(colour, 1.3) });
+            svg.circle(
+                centre,
+                3.0,
+                background,
+                Stroke {
+                    opacity: 0.7,
+                    ..Stroke::solid(colour, 1.3)
+                },
+            );
         }
         if mark.is_hollow {
             svg.circle(*point, 4.2, background, Stroke::solid(colour, 1.8));
@@ -130,12 +181,13 @@ fn dots(svg: &mut Svg, panel: &Panel, one: &Placed<'_>) {
             // A rim in the ground's colour keeps points of lines that cross apart.
             svg.circle(*point, 4.4, colour, Stroke::solid(background, 1.4));
         } else {
-            let radius = if one.line.role == Role::Floor { 3.4 } else { 2.4 };
+            let radius = if one.line.role == Role::Floor {
+                3.4
+            } else {
+                2.4
+            };
             svg.circle(*point, radius, colour, Stroke::solid(background, 1.0));
         }
-    }
-    if let (Some(_), Some(end)) = (&one.line.stop, one.points.last()) {
-        cross(svg, *end, colour);
     }
 }
 
@@ -151,38 +203,104 @@ fn cross(svg: &mut Svg, (x, y): (f64, f64), colour: &str) {
 
 /// Labels of lines that reach the right edge, in a column beside it.
 fn margin_labels(svg: &mut Svg, panel: &Panel, lines: &[&Placed<'_>]) {
-    let ends: Vec<(f64, f64)> = lines.iter().filter_map(|one| one.points.last().copied()).collect();
+    let ends: Vec<(f64, f64)> = lines
+        .iter()
+        .filter_map(|one| one.points.last().copied())
+        .collect();
     let wishes: Vec<f64> = ends.iter().map(|end| end.1).collect();
     let area = panel.area;
     let positions = spread(&wishes, LABEL_HEIGHT, area.top - 12.0, area.bottom + 12.0);
     for ((one, end), y) in lines.iter().zip(&ends).zip(positions) {
         if (y - end.1).abs() > 2.0 {
             let bend = (area.right + 20.0, y);
-            let stroke = Stroke { opacity: 0.6, ..Stroke::solid(one.line.colour, 1.0) };
+            let stroke = Stroke {
+                opacity: 0.6,
+                ..Stroke::solid(one.line.colour, 1.0)
+            };
             svg.polyline(&[(end.0 + 7.0, end.1), bend], stroke);
         }
-        name_and_value(svg, (area.right + 24.0, y + 5.0), one.line, false);
+        name_and_value(
+            svg,
+            (area.right + 24.0, y + 5.0),
+            Anchor::Start,
+            one.line,
+            false,
+        );
     }
 }
 
 /// Labels of lines that end before the right edge, with what stopped them.
-fn inside_labels(svg: &mut Svg, panel: &Panel, all: &[Placed<'_>], lines: &[&Placed<'_>]) {
+fn inside_labels(
+    svg: &mut Svg,
+    panel: &Panel,
+    all: &[Placed<'_>],
+    lines: &[&Placed<'_>],
+    overhang: f64,
+) {
     let obstacles: Vec<Vec<(f64, f64)>> = all.iter().map(|one| one.points.clone()).collect();
-    let mut taken: Vec<Area> = all.iter().flat_map(|one| interval_areas(panel, one)).collect();
-    let bounds = Area { top: panel.area.top - 14.0, right: panel.area.right + 60.0, ..panel.area };
+    let mut taken: Vec<Area> = all
+        .iter()
+        .flat_map(|one| interval_areas(panel, one))
+        .collect();
+    let bounds = Area {
+        top: panel.area.top - 14.0,
+        right: panel.area.right + overhang,
+        ..panel.area
+    };
     for one in lines {
-        let Some(end) = one.points.last().copied() else { continue };
+        let Some(end) = one.points.last().copied() else {
+            continue;
+        };
         let stop = one.line.stop.as_deref();
         let name = format!("{} {}", one.line.name, one.line.value);
         let width = text_width(&name, LABEL_SIZE).max(text_width(stop.unwrap_or(""), 13.0)) + 4.0;
         let height = if stop.is_some() { 36.0 } else { LABEL_HEIGHT };
         let area = place(end, (width, height), bounds, &obstacles, &taken);
         taken.push(area);
-        name_and_value(svg, (area.left, area.top + 15.0), one.line, true);
+        leader(svg, end, &area, one.line.colour);
+        let (x, anchor) = side(&area, end.0);
+        name_and_value(svg, (x, area.top + 15.0), anchor, one.line, true);
         if let Some(stop) = stop {
-            let span = Span { content: stop, fill: svg.theme.text, size: 13.0, is_bold: false };
-            svg.spans(area.left, area.top + 32.0, Anchor::Start, true, &[span]);
+            let span = Span {
+                content: stop,
+                fill: svg.theme.text,
+                size: 13.0,
+                is_bold: false,
+            };
+            svg.spans(x, area.top + 32.0, anchor, true, &[span]);
         }
+    }
+}
+
+/// Text is set against that side of its area which is nearer to the point, for its width is a guess.
+fn side(area: &Area, x: f64) -> (f64, Anchor) {
+    if area.left >= x {
+        (area.left, Anchor::Start)
+    } else if area.right <= x {
+        (area.right, Anchor::End)
+    } else {
+        ((area.left + area.right) / 2.0, Anchor::Middle)
+    }
+}
+
+/// Ties a label to its point where it had to move away from it.
+fn leader(svg: &mut Svg, end: (f64, f64), area: &Area, colour: &str) {
+    let near = (
+        end.0.clamp(area.left, area.right),
+        end.1.clamp(area.top, area.bottom),
+    );
+    let (dx, dy) = (near.0 - end.0, near.1 - end.1);
+    let length = dx.hypot(dy);
+    if length > 18.0 {
+        let start = (end.0 + dx / length * 9.0, end.1 + dy / length * 9.0);
+        svg.line(
+            start,
+            near,
+            Stroke {
+                opacity: 0.6,
+                ..Stroke::solid(colour, 1.0)
+            },
+        );
     }
 }
 
@@ -193,17 +311,35 @@ fn interval_areas(panel: &Panel, one: &Placed<'_>) -> Vec<Area> {
     marks
         .map(|(mark, (x, y))| {
             let (low, high) = edges(panel, mark).unwrap_or((*y, *y));
-            Area { left: x - 7.0, right: x + 7.0, top: high - 5.0, bottom: low + 5.0 }
+            Area {
+                left: x - 7.0,
+                right: x + 7.0,
+                top: high - 5.0,
+                bottom: low + 5.0,
+            }
         })
         .collect()
 }
 
-fn name_and_value(svg: &mut Svg, (x, y): (f64, f64), line: &Line, has_halo: bool) {
+fn name_and_value(svg: &mut Svg, (x, y): (f64, f64), anchor: Anchor, line: &Line, has_halo: bool) {
     let muted = svg.theme.muted;
     let is_engine = line.role == Role::Engine;
-    let fill = if line.role == Role::Control { muted } else { line.colour };
-    let value = format!("\u{a0}{}", line.value);
-    let name = Span { content: &line.name, fill, size: LABEL_SIZE, is_bold: is_engine };
-    let value = Span { content: &value, fill: muted, size: 13.0, is_bold: false };
-    svg.spans(x, y, Anchor::Start, has_halo, &[name, value]);
+    let fill = if line.role == Role::Control {
+        muted
+    } else {
+        line.colour
+    };
+    let name = Span {
+        content: &line.name,
+        fill,
+        size: LABEL_SIZE,
+        is_bold: is_engine,
+    };
+    let value = Span {
+        content: &line.value,
+        fill: muted,
+        size: 13.0,
+        is_bold: false,
+    };
+    svg.spans(x, y, anchor, has_halo, &[name, value]);
 }

@@ -30,7 +30,13 @@ fn load(shape: &Shape) -> String {
 pub fn runs(group: &Group<'_>) -> Option<String> {
     let points = group.series.iter().flat_map(|series| &series.points);
     let counts: Vec<usize> = points
-        .map(|point| point.runs.iter().filter(|run| run.outcome != Outcome::Error).count())
+        .map(|point| {
+            point
+                .runs
+                .iter()
+                .filter(|run| run.outcome != Outcome::Error)
+                .count()
+        })
         .filter(|count| *count > 0)
         .collect();
     let (fewest, most) = (*counts.iter().min()?, *counts.iter().max()?);
@@ -43,8 +49,10 @@ pub fn runs(group: &Group<'_>) -> Option<String> {
 
 /// The day of the runs, or the first and the last.
 pub fn dates(records: &[&Record]) -> String {
-    let mut days: Vec<&str> =
-        records.iter().map(|record| record.started_at.get(..10).unwrap_or(&record.started_at)).collect();
+    let mut days: Vec<&str> = records
+        .iter()
+        .map(|record| record.started_at.get(..10).unwrap_or(&record.started_at))
+        .collect();
     days.sort_unstable();
     match (days.first(), days.last()) {
         (Some(first), Some(last)) if first != last => format!("{first} to {last}"),
@@ -82,7 +90,9 @@ pub fn processor(host: &Host) -> Option<String> {
     for noise in ["(R)", "(TM)", "(r)", "(tm)"] {
         name = name.replace(noise, "");
     }
-    let words = name.split_whitespace().filter(|word| !matches!(*word, "CPU" | "Processor"));
+    let words = name
+        .split_whitespace()
+        .filter(|word| !matches!(*word, "CPU" | "Processor"));
     let name = words.collect::<Vec<_>>().join(" ");
     Some(match host.cores {
         Some(cores) => format!("{name}, {}", format::counted(cores as usize, "core")),

@@ -35,7 +35,8 @@ pub fn record(engine: Engine, connections: u32, repeat: u32) -> Record {
         let p50 = f64::from(connections) / rate * 1e9;
         record.latency_ns.p50 = Some(p50 as u64);
         record.latency_ns.p90 = Some((p50 * 1.3) as u64);
-        record.latency_ns.p99 = Some((p50 * if engine == Engine::Tokio { 4.1 } else { 1.9 }) as u64);
+        record.latency_ns.p99 =
+            Some((p50 * if engine == Engine::Tokio { 4.1 } else { 1.9 }) as u64);
         record.latency_ns.p999 = Some((p50 * 3.3) as u64);
         record.latency_ns.max = Some((p50 * 9.0) as u64);
         record.cpu.server_ns_per_echo = Some(0.97e9 / rate);
@@ -54,7 +55,9 @@ pub fn failed(engine: Engine, connections: u32, repeat: u32, limiter: Option<&st
     let mut record = empty(engine, connections, repeat);
     record.outcome = Outcome::Error;
     record.limiter = limiter.map(str::to_owned);
-    record.error = Some("accept: EMFILE at 19,990 | RLIMIT_NOFILE is 20,000 and this case needs 20,010".to_owned());
+    record.error = Some(
+        "accept: EMFILE at 19,990 | RLIMIT_NOFILE is 20,000 and this case needs 20,010".to_owned(),
+    );
     record
 }
 
@@ -63,7 +66,13 @@ pub fn sweep(repeats: u32) -> Vec<Record> {
     let mut records = Vec::new();
     for repeat in 0..repeats {
         for connections in COUNTS {
-            for engine in [Engine::Uring, Engine::Epoll, Engine::Tokio, Engine::Spin, Engine::Null] {
+            for engine in [
+                Engine::Uring,
+                Engine::Epoll,
+                Engine::Tokio,
+                Engine::Spin,
+                Engine::Null,
+            ] {
                 let is_stopped = engine == Engine::Tokio && connections > 10_000;
                 records.push(if is_stopped {
                     failed(engine, connections, repeat, Some("RLIMIT_NOFILE"))
@@ -71,7 +80,10 @@ pub fn sweep(repeats: u32) -> Vec<Record> {
                     record(engine, connections, repeat)
                 });
             }
-            records.push(control(record(Engine::Epoll, connections, repeat + 100), repeat));
+            records.push(control(
+                record(Engine::Epoll, connections, repeat + 100),
+                repeat,
+            ));
         }
     }
     records
@@ -89,10 +101,18 @@ fn empty(engine: Engine, connections: u32, repeat: u32) -> Record {
     Record {
         schema_version: SCHEMA_VERSION,
         started_at: "2026-01-09T10:11:12Z".to_owned(),
-        command: vec!["fourtuple".to_owned(), "sweep".to_owned(), "plans/standard.toml".to_owned()],
+        command: vec![
+            "fourtuple".to_owned(),
+            "sweep".to_owned(),
+            "plans/standard.toml".to_owned(),
+        ],
         case: Case {
             engine,
-            client: if is_floor { ClientKind::Spin } else { ClientKind::Uring },
+            client: if is_floor {
+                ClientKind::Spin
+            } else {
+                ClientKind::Uring
+            },
             connections,
             message_bytes: 64,
             depth: 1,
@@ -141,8 +161,13 @@ fn empty(engine: Engine, connections: u32, repeat: u32) -> Record {
 
 fn memory(engine: Engine, connections: u32, repeat: u32) -> Memory {
     let mut by_cache: BTreeMap<String, f64> = [
-        ("TCP", 4_780.0), ("sock_inode_cache", 1_664.0), ("filp", 512.0), ("dentry", 390.0), ("kmalloc-64", 131.0),
-        ("tcp_bind_bucket", 64.0), ("other", 40.0),
+        ("TCP", 4_780.0),
+        ("sock_inode_cache", 1_664.0),
+        ("filp", 512.0),
+        ("dentry", 390.0),
+        ("kmalloc-64", 131.0),
+        ("tcp_bind_bucket", 64.0),
+        ("other", 40.0),
     ]
     .map(|(name, bytes)| (name.to_owned(), bytes))
     .into();

@@ -22,8 +22,20 @@ pub fn whole(value: f64) -> String {
     text
 }
 
-/// A number to three digits: `999`, `7,812`, `38.2 k`, `139 k`, `1.25 M`.
+/// A number to three digits, on an axis: `999`, `7,812`, `38.2 k`, `50 k`, `1 M`.
 pub fn short(value: f64) -> String {
+    scaled(value, |text| match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text,
+    })
+}
+
+/// The same with all of its digits, as they stand under each other in a table: `50.0 k`, `1.00 M`.
+pub fn rate(value: f64) -> String {
+    scaled(value, |text| text)
+}
+
+fn scaled(value: f64, finish: fn(String) -> String) -> String {
     let size = value.abs();
     if size < 9_999.5 {
         return whole(value);
@@ -35,7 +47,7 @@ pub fn short(value: f64) -> String {
     } else {
         (value / 1e9, 'G')
     };
-    format!("{}{SPACE}{unit}", three_digits(scaled))
+    format!("{}{SPACE}{unit}", finish(three_digits(scaled)))
 }
 
 /// A time given in nanoseconds: `812 ns`, `7.1 µs`, `25 µs`, `1.2 s`.
@@ -52,6 +64,9 @@ pub fn duration_ns(value: f64) -> String {
 
 /// The same, on an axis: `1 ms` rather than `1.0 ms`.
 pub fn duration_tick(value: f64) -> String {
+    if value == 0.0 {
+        return "0".to_owned();
+    }
     duration_ns(value).replace(".0", "")
 }
 
@@ -116,11 +131,7 @@ fn three_digits(value: f64) -> String {
         v if v < 99.95 => 1,
         _ => 0,
     };
-    let text = format!("{value:.decimals$}");
-    if decimals == 0 {
-        return text;
-    }
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    format!("{value:.decimals$}")
 }
 
 #[cfg(test)]
@@ -134,12 +145,23 @@ mod tests {
     #[test]
     fn numbers_keep_three_digits_and_round_up_across_units() {
         for (value, expected) in [
-            (0.0, "0"), (999.4, "999"), (7_812.0, "7,812"), (9_999.6, "10 k"), (38_200.0, "38.2 k"),
-            (139_210.0, "139 k"), (999_499.0, "999 k"), (999_600.0, "1 M"), (1_250_000.0, "1.25 M"), (5e6, "5 M"),
-            (2.5e9, "2.5 G"), (-40_000.0, "-40 k"),
+            (0.0, "0"),
+            (999.4, "999"),
+            (7_812.0, "7,812"),
+            (9_999.6, "10 k"),
+            (38_200.0, "38.2 k"),
+            (139_210.0, "139 k"),
+            (999_499.0, "999 k"),
+            (999_600.0, "1 M"),
+            (1_250_000.0, "1.25 M"),
+            (5e6, "5 M"),
+            (2.5e9, "2.5 G"),
+            (-40_000.0, "-40 k"),
         ] {
             assert_eq!(plain(short(value)), expected);
         }
+        assert_eq!(plain(rate(95_040.0)), "95.0 k");
+        assert_eq!(plain(rate(1e6)), "1.00 M");
         assert_eq!(whole(1_234_567.4), "1,234,567");
         assert_eq!(whole(-1_234.0), "−1,234");
         assert_eq!(whole(-0.2), "0");
@@ -148,12 +170,18 @@ mod tests {
     #[test]
     fn times_take_the_unit_that_fits() {
         for (value, expected) in [
-            (812.0, "812 ns"), (999.7, "1.0 µs"), (7_050.0, "7.0 µs"), (24_900.0, "25 µs"), (999_900.0, "1.0 ms"),
-            (8.1e6, "8.1 ms"), (1.25e9, "1.2 s"),
+            (812.0, "812 ns"),
+            (999.7, "1.0 µs"),
+            (7_050.0, "7.0 µs"),
+            (24_900.0, "25 µs"),
+            (999_900.0, "1.0 ms"),
+            (8.1e6, "8.1 ms"),
+            (1.25e9, "1.2 s"),
         ] {
             assert_eq!(plain(duration_ns(value)), expected);
         }
         assert_eq!(plain(duration_tick(1e6)), "1 ms");
+        assert_eq!(plain(duration_tick(0.0)), "0");
     }
 
     #[test]

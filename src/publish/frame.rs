@@ -38,10 +38,20 @@ pub struct VerticalAxis<'a> {
 /// Title and, on one line or two, where the numbers come from.
 pub fn heading(svg: &mut Svg, title: &str, subtitle: &str) {
     let (text, muted) = (svg.theme.text, svg.theme.muted);
-    let span = Span { content: title, fill: text, size: 23.0, is_bold: true };
+    let span = Span {
+        content: title,
+        fill: text,
+        size: 23.0,
+        is_bold: true,
+    };
     svg.text(MARGIN, 42.0, Anchor::Start, span);
     for (index, line) in wrapped(subtitle, " · ").iter().take(2).enumerate() {
-        let span = Span { content: line, fill: muted, size: SMALL, is_bold: false };
+        let span = Span {
+            content: line,
+            fill: muted,
+            size: SMALL,
+            is_bold: false,
+        };
         svg.text(MARGIN, 66.0 + 18.0 * index as f64, Anchor::Start, span);
     }
 }
@@ -51,9 +61,19 @@ pub fn caption(svg: &mut Svg, sentences: &[String]) {
     let lines = wrapped(&sentences.join(" "), " ");
     let muted = svg.theme.muted;
     for (index, line) in lines.iter().take(2).enumerate() {
-        let span = Span { content: line, fill: muted, size: SMALL, is_bold: false };
+        let span = Span {
+            content: line,
+            fill: muted,
+            size: SMALL,
+            is_bold: false,
+        };
         let from_last = (lines.len().min(2) - 1 - index) as f64;
-        svg.text(MARGIN, HEIGHT - 14.0 - 17.0 * from_last, Anchor::Start, span);
+        svg.text(
+            MARGIN,
+            HEIGHT - 14.0 - 17.0 * from_last,
+            Anchor::Start,
+            span,
+        );
     }
 }
 
@@ -63,26 +83,58 @@ pub fn axes(svg: &mut Svg, panel: &Panel, counts: &[u32], vertical: &VerticalAxi
     let theme = svg.theme;
     for (value, label) in vertical.ticks {
         let y = panel.y.position(*value);
-        svg.line((area.left, y), (area.right, y), Stroke::solid(theme.grid, 1.0));
+        svg.line(
+            (area.left, y),
+            (area.right, y),
+            Stroke::solid(theme.grid, 1.0),
+        );
         if vertical.is_labelled {
-            let span = Span { content: label, fill: theme.muted, size: SMALL, is_bold: false };
+            let span = Span {
+                content: label,
+                fill: theme.muted,
+                size: SMALL,
+                is_bold: false,
+            };
             svg.text(area.left - 10.0, y + 4.5, Anchor::End, span);
         }
     }
     let baseline = ((area.left, area.bottom), (area.right, area.bottom));
     svg.line(baseline.0, baseline.1, Stroke::solid(theme.axis, 1.0));
-    for count in count_ticks(counts, &panel.x, 52.0) {
+    for count in count_ticks(counts, &panel.x, 46.0) {
         let x = panel.x.position(f64::from(count));
-        svg.line((x, area.bottom), (x, area.bottom + 5.0), Stroke::solid(theme.axis, 1.0));
+        svg.line(
+            (x, area.bottom),
+            (x, area.bottom + 5.0),
+            Stroke::solid(theme.axis, 1.0),
+        );
         let label = format::short(f64::from(count));
-        let span = Span { content: &label, fill: theme.muted, size: SMALL, is_bold: false };
+        let span = Span {
+            content: &label,
+            fill: theme.muted,
+            size: SMALL,
+            is_bold: false,
+        };
         svg.text(x, area.bottom + 21.0, Anchor::Middle, span);
     }
     let middle = (area.left + area.right) / 2.0;
-    let title = Span { content: "connections", fill: theme.text, size: SMALL, is_bold: false };
+    let title = Span {
+        content: "connections",
+        fill: theme.text,
+        size: SMALL,
+        is_bold: false,
+    };
     svg.text(middle, area.bottom + 41.0, Anchor::Middle, title);
-    let left = if vertical.is_labelled { MARGIN } else { area.left };
-    let title = Span { content: vertical.title, fill: theme.text, size: 14.0, is_bold: true };
+    let left = if vertical.is_labelled {
+        MARGIN
+    } else {
+        area.left
+    };
+    let title = Span {
+        content: vertical.title,
+        fill: theme.text,
+        size: 14.0,
+        is_bold: true,
+    };
     svg.text(left, area.top - 16.0, Anchor::Start, title);
 }
 
@@ -91,7 +143,10 @@ fn wrapped(text: &str, separator: &str) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for part in text.split(separator) {
         match lines.last_mut() {
-            Some(line) if text_width(&format!("{line}{separator}{part}"), SMALL) <= WIDTH - 2.0 * MARGIN => {
+            Some(line)
+                if text_width(&format!("{line}{separator}{part}"), SMALL)
+                    <= WIDTH - 2.0 * MARGIN =>
+            {
                 line.push_str(separator);
                 line.push_str(part);
             }
@@ -111,7 +166,11 @@ mod tests {
         let text = [part; 4].join(" · ");
         let lines = wrapped(&text, " · ");
         assert!(lines.len() > 1);
-        assert!(lines.iter().all(|line| text_width(line, SMALL) <= WIDTH - 2.0 * MARGIN));
+        assert!(
+            lines
+                .iter()
+                .all(|line| text_width(line, SMALL) <= WIDTH - 2.0 * MARGIN)
+        );
         assert_eq!(lines.join(" · "), text);
     }
 }

@@ -140,7 +140,12 @@ pub fn groups(records: &[Record]) -> Vec<Group<'_>> {
     }
     groups.sort_by_key(|group| {
         let shape = group.shape;
-        (shape.message_bytes, shape.depth, kebab(&shape.peer), kebab(&shape.mode))
+        (
+            shape.message_bytes,
+            shape.depth,
+            kebab(&shape.peer),
+            kebab(&shape.mode),
+        )
     });
     for group in &mut groups {
         group.series = series(&group.records);
@@ -174,14 +179,20 @@ impl Shape {
     /// For file names: `64-bytes-depth-1-closed-kernel`.
     pub fn slug(&self) -> String {
         let (mode, peer) = (kebab(&self.mode), kebab(&self.peer));
-        format!("{}-bytes-depth-{}-{mode}-{peer}", self.message_bytes, self.depth)
+        format!(
+            "{}-bytes-depth-{}-{mode}-{peer}",
+            self.message_bytes, self.depth
+        )
     }
 
     /// What a memory figure covers: with kernel peers both ends lie on this machine.
     pub fn memory_scope(&self) -> &'static str {
         match self.peer {
             Peer::Kernel => "both endpoints of a connection",
-            #[allow(unreachable_patterns, reason = "peers without an end on this machine are to come")]
+            #[allow(
+                unreachable_patterns,
+                reason = "peers without an end on this machine are to come"
+            )]
             _ => "the server's endpoint alone",
         }
     }
@@ -190,12 +201,18 @@ impl Shape {
 impl<'a> Group<'a> {
     /// The series of an engine, not its A/A arm.
     pub fn arm(&self, engine: Engine) -> Option<&Series<'a>> {
-        self.series.iter().find(|series| series.engine == engine && !series.is_control)
+        self.series
+            .iter()
+            .find(|series| series.engine == engine && !series.is_control)
     }
 
     /// Every connection count of the group, ascending.
     pub fn counts(&self) -> Vec<u32> {
-        let mut counts: Vec<u32> = self.records.iter().map(|record| record.case.connections).collect();
+        let mut counts: Vec<u32> = self
+            .records
+            .iter()
+            .map(|record| record.case.connections)
+            .collect();
         counts.sort_unstable();
         counts.dedup();
         counts
@@ -205,7 +222,9 @@ impl<'a> Group<'a> {
 impl<'a> Series<'a> {
     /// The runs at a connection count.
     pub fn point(&self, connections: u32) -> Option<&Point<'a>> {
-        self.points.iter().find(|point| point.connections == connections)
+        self.points
+            .iter()
+            .find(|point| point.connections == connections)
     }
 
     /// Kernel bytes of a connection as a slope over connection counts, so that fixed costs drop out.
@@ -213,7 +232,10 @@ impl<'a> Series<'a> {
     /// `None` with fewer than [`SLOPE_COUNTS_MIN`] counts from [`MEMORY_CONNECTIONS_MIN`] on.
     pub fn kernel_bytes_slope(&self) -> Option<Interval> {
         let total = |record: &Record| {
-            let held = record.setup.connections_held.unwrap_or(record.case.connections);
+            let held = record
+                .setup
+                .connections_held
+                .unwrap_or(record.case.connections);
             Some(metric::kernel_bytes(record)? * f64::from(held))
         };
         let points: Vec<(f64, f64)> = self
@@ -237,15 +259,25 @@ impl<'a> Point<'a> {
 
     /// The numbers of runs that broke a rule of measuring.
     pub fn invalid_values(&self, metric: Metric) -> Vec<f64> {
-        self.with_outcome(Outcome::Invalid).filter_map(metric).filter(|value| value.is_finite()).collect()
+        self.with_outcome(Outcome::Invalid)
+            .filter_map(metric)
+            .filter(|value| value.is_finite())
+            .collect()
     }
 
     /// What the runs say about a number; `None` if none of them has it.
     pub fn estimate(&self, metric: Metric) -> Option<Estimate> {
-        let valid: Vec<f64> =
-            self.valid_runs().filter_map(metric).filter(|value| value.is_finite()).collect();
+        let valid: Vec<f64> = self
+            .valid_runs()
+            .filter_map(metric)
+            .filter(|value| value.is_finite())
+            .collect();
         let is_hollow = valid.is_empty();
-        let values = if is_hollow { self.invalid_values(metric) } else { valid };
+        let values = if is_hollow {
+            self.invalid_values(metric)
+        } else {
+            valid
+        };
         let value = statistics::geometric_mean(&values).or_else(|| statistics::median(&values))?;
         Some(Estimate {
             value,
@@ -260,14 +292,18 @@ impl<'a> Point<'a> {
         let failed: Vec<&Record> = self.with_outcome(Outcome::Error).collect();
         let limiter = failed.iter().find_map(|record| record.limiter.as_deref());
         let error = failed.iter().find_map(|record| record.error.as_deref());
-        let first_words = |text: &'a str| text.split([':', ';', '\n']).next().unwrap_or(text).trim();
+        let first_words =
+            |text: &'a str| text.split([':', ';', '\n']).next().unwrap_or(text).trim();
         limiter
             .or(error.map(first_words))
             .or(failed.first().map(|_| "failed"))
     }
 
     fn with_outcome(&self, outcome: Outcome) -> impl Iterator<Item = &'a Record> {
-        self.runs.iter().copied().filter(move |record| record.outcome == outcome)
+        self.runs
+            .iter()
+            .copied()
+            .filter(move |record| record.outcome == outcome)
     }
 }
 
@@ -288,7 +324,8 @@ fn series<'a>(records: &[&'a Record]) -> Vec<Series<'a>> {
     for record in records {
         let case = &record.case;
         let found = all.iter_mut().find(|series| {
-            (series.engine, series.is_control, series.client) == (case.engine, case.control, case.client)
+            (series.engine, series.is_control, series.client)
+                == (case.engine, case.control, case.client)
         });
         match found {
             Some(series) => insert(series, record),
@@ -309,14 +346,23 @@ fn series<'a>(records: &[&'a Record]) -> Vec<Series<'a>> {
         let rows = fourtuple_spec::engine::PROFILES.iter();
         rows.take_while(|row| row.engine != engine).count()
     };
-    all.sort_by_key(|series| (listed(series.engine), series.is_control, kebab(&series.client)));
+    all.sort_by_key(|series| {
+        (
+            listed(series.engine),
+            series.is_control,
+            kebab(&series.client),
+        )
+    });
     name_clients(&mut all);
     all
 }
 
 fn insert<'a>(series: &mut Series<'a>, record: &'a Record) {
     let connections = record.case.connections;
-    match series.points.binary_search_by_key(&connections, |point| point.connections) {
+    match series
+        .points
+        .binary_search_by_key(&connections, |point| point.connections)
+    {
         Ok(index) => series.points[index].runs.push(record),
         Err(index) => series.points.insert(
             index,
@@ -332,7 +378,10 @@ fn insert<'a>(series: &mut Series<'a>, record: &'a Record) {
 fn name_clients(all: &mut [Series<'_>]) {
     let names: Vec<String> = all.iter().map(|series| series.name.clone()).collect();
     for (index, series) in all.iter_mut().enumerate() {
-        let is_shared = names.iter().enumerate().any(|(other, name)| other != index && *name == names[index]);
+        let is_shared = names
+            .iter()
+            .enumerate()
+            .any(|(other, name)| other != index && *name == names[index]);
         if is_shared {
             series.name = format!("{}, {} client", series.name, kebab(&series.client));
         }
@@ -353,21 +402,35 @@ mod tests {
         let groups = groups(&records);
         assert_eq!(groups.len(), 2);
         assert_eq!(groups[1].records.len(), 1);
-        assert_eq!(groups[1].shape.words(), "4,096-byte messages, depth 1, closed loop, kernel peers");
+        assert_eq!(
+            groups[1].shape.words(),
+            "4,096-byte messages, depth 1, closed loop, kernel peers"
+        );
     }
 
     #[test]
     fn invalid_runs_are_used_only_where_there_are_no_others() {
-        let mut records = vec![fixture::record(Engine::Epoll, 100, 0), fixture::record(Engine::Epoll, 100, 1)];
+        let mut records = vec![
+            fixture::record(Engine::Epoll, 100, 0),
+            fixture::record(Engine::Epoll, 100, 1),
+        ];
         records[0].throughput.echoes_per_second = Some(100.0);
         records[1].throughput.echoes_per_second = Some(900.0);
         records[1].outcome = Outcome::Invalid;
         let groups_of_two = groups(&records);
-        let estimate = groups_of_two[0].series[0].points[0].estimate(metric::rate).unwrap();
-        assert!((estimate.value - 100.0).abs() < 1e-9 && !estimate.is_hollow && estimate.interval.is_none());
+        let estimate = groups_of_two[0].series[0].points[0]
+            .estimate(metric::rate)
+            .unwrap();
+        assert!(
+            (estimate.value - 100.0).abs() < 1e-9
+                && !estimate.is_hollow
+                && estimate.interval.is_none()
+        );
         records[0].outcome = Outcome::Error;
         let groups_of_one = groups(&records);
-        let estimate = groups_of_one[0].series[0].points[0].estimate(metric::rate).unwrap();
+        let estimate = groups_of_one[0].series[0].points[0]
+            .estimate(metric::rate)
+            .unwrap();
         assert!((estimate.value - 900.0).abs() < 1e-9 && estimate.is_hollow);
     }
 
@@ -375,18 +438,31 @@ mod tests {
     fn a_failure_is_named_by_its_limiter_before_its_error() {
         let mut record = fixture::failed(Engine::Tokio, 20_000, 0, Some("RLIMIT_NOFILE"));
         let records = vec![record.clone()];
-        assert_eq!(groups(&records)[0].series[0].points[0].failure(), Some("RLIMIT_NOFILE"));
+        assert_eq!(
+            groups(&records)[0].series[0].points[0].failure(),
+            Some("RLIMIT_NOFILE")
+        );
         record.limiter = None;
         record.error = Some("accept: too many open files".to_owned());
         let records = vec![record];
-        assert_eq!(groups(&records)[0].series[0].points[0].failure(), Some("accept"));
+        assert_eq!(
+            groups(&records)[0].series[0].points[0].failure(),
+            Some("accept")
+        );
     }
 
     #[test]
     fn two_load_generators_of_one_arm_are_two_series() {
-        let mut records = vec![fixture::record(Engine::Epoll, 100, 0), fixture::record(Engine::Epoll, 100, 0)];
+        let mut records = vec![
+            fixture::record(Engine::Epoll, 100, 0),
+            fixture::record(Engine::Epoll, 100, 0),
+        ];
         records[1].case.client = ClientKind::Spin;
-        let names: Vec<String> = groups(&records)[0].series.iter().map(|series| series.name.clone()).collect();
+        let names: Vec<String> = groups(&records)[0]
+            .series
+            .iter()
+            .map(|series| series.name.clone())
+            .collect();
         assert_eq!(names, ["epoll, spin client", "epoll, uring client"]);
     }
 }

@@ -33,7 +33,7 @@ pub fn text_width(text: &str, size: f64) -> f64 {
     let em: f64 = text
         .chars()
         .map(|character| match character {
-            'i' | 'j' | 'l' | '.' | ',' | ':' | '|' | '\'' => 0.32,
+            'i' | 'j' | 'l' | 'I' | '.' | ',' | ':' | '|' | '\'' => 0.32,
             ' ' | '\u{a0}' | 'f' | 't' | 'r' | '(' | ')' | '-' | '·' => 0.40,
             'm' | 'w' | 'M' | 'W' | '%' | '…' => 0.95,
             character if character.is_uppercase() || character == '_' => 0.70,
@@ -57,7 +57,10 @@ pub fn spread(wishes: &[f64], height: f64, top: f64, bottom: f64) -> Vec<f64> {
     let height = height.min(room / wishes.len() as f64);
     let mut pools: Vec<(f64, usize)> = Vec::new();
     for index in &order {
-        pools.push((wishes[*index].clamp(top + height / 2.0, bottom - height / 2.0), 1));
+        pools.push((
+            wishes[*index].clamp(top + height / 2.0, bottom - height / 2.0),
+            1,
+        ));
         while let [.., (above, above_count), (below, below_count)] = pools[..] {
             let distance = (above_count + below_count) as f64 * height / 2.0;
             if below - above >= distance - 1e-9 {
@@ -95,7 +98,8 @@ pub fn place(
         let whole = size.0 * size.1;
         let outside = whole - area.overlap(&bounds);
         let covered: f64 = taken.iter().map(|other| area.overlap(other)).sum();
-        let cost = outside * 8.0 + covered * 4.0 + 120.0 * crossed(&area, lines) + 15.0 * rank as f64;
+        let cost =
+            outside * 8.0 + covered * 4.0 + 120.0 * crossed(&area, lines) + 15.0 * rank as f64;
         if best.is_none_or(|(lowest, _)| cost < lowest) {
             best = Some((cost, area));
         }
@@ -154,7 +158,10 @@ mod tests {
 
     #[test]
     fn labels_that_have_room_stay_where_they_want_to_be() {
-        assert_eq!(spread(&[100.0, 200.0, 150.0], 20.0, 0.0, 400.0), [100.0, 200.0, 150.0]);
+        assert_eq!(
+            spread(&[100.0, 200.0, 150.0], 20.0, 0.0, 400.0),
+            [100.0, 200.0, 150.0]
+        );
         assert!(spread(&[], 20.0, 0.0, 400.0).is_empty());
     }
 
@@ -164,19 +171,32 @@ mod tests {
         assert!(positions[1] < positions[0] && positions[0] < positions[2]);
         let mut sorted = positions.clone();
         sorted.sort_by(f64::total_cmp);
-        assert!(sorted.windows(2).all(|pair| pair[1] - pair[0] >= 20.0 - 1e-6), "{sorted:?}");
+        assert!(
+            sorted
+                .windows(2)
+                .all(|pair| pair[1] - pair[0] >= 20.0 - 1e-6),
+            "{sorted:?}"
+        );
         assert!(sorted[0] >= 10.0 && sorted[4] <= 390.0 + 1e-6);
     }
 
     #[test]
     fn a_column_that_is_too_full_is_squeezed_evenly() {
         let positions = spread(&[5.0; 10], 20.0, 0.0, 100.0);
-        assert!((positions[9] - positions[0] - 90.0).abs() < 1e-6, "{positions:?}");
+        assert!(
+            (positions[9] - positions[0] - 90.0).abs() < 1e-6,
+            "{positions:?}"
+        );
     }
 
     #[test]
     fn a_label_avoids_lines_and_other_labels() {
-        let bounds = Area { left: 0.0, top: 0.0, right: 500.0, bottom: 500.0 };
+        let bounds = Area {
+            left: 0.0,
+            top: 0.0,
+            right: 500.0,
+            bottom: 500.0,
+        };
         let line = vec![vec![(200.0, 200.0), (500.0, 200.0)]];
         let area = place((200.0, 200.0), (80.0, 30.0), bounds, &line, &[]);
         assert_eq!(crossed(&area, &line), 0.0);

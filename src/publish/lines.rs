@@ -50,14 +50,28 @@ pub struct Mark {
 }
 
 /// The lines of a number, in the order of the series; series without any value have none.
-pub fn lines(group: &Group<'_>, metric: Metric, form: fn(f64) -> String, theme: &Theme) -> Vec<Line> {
-    let with_marks = group.series.iter().map(|series| (series, marks(series, metric)));
+pub fn lines(
+    group: &Group<'_>,
+    metric: Metric,
+    form: fn(f64) -> String,
+    theme: &Theme,
+) -> Vec<Line> {
+    let with_marks = group
+        .series
+        .iter()
+        .map(|series| (series, marks(series, metric)));
     with_marks
         .filter(|(_, marks)| !marks.is_empty())
         .map(|(series, marks)| Line {
             name: series.name.clone(),
-            value: marks.last().map_or_else(String::new, |mark| form(mark.value)),
-            colour: if series.is_control { theme.control } else { theme.engine(series.engine) },
+            value: marks
+                .last()
+                .map_or_else(String::new, |mark| form(mark.value)),
+            colour: if series.is_control {
+                theme.control
+            } else {
+                theme.engine(series.engine)
+            },
             role: role(series),
             stop: marks.last().and_then(|mark| stop(series, mark.connections)),
             marks,
@@ -67,12 +81,23 @@ pub fn lines(group: &Group<'_>, metric: Metric, form: fn(f64) -> String, theme: 
 
 /// The connection counts that lines reach, or were stopped at.
 pub fn counts(group: &Group<'_>, lines: &[Line]) -> Vec<u32> {
-    let mut counts: Vec<u32> = lines.iter().flat_map(|line| &line.marks).map(|mark| mark.connections).collect();
+    let mut counts: Vec<u32> = lines
+        .iter()
+        .flat_map(|line| &line.marks)
+        .map(|mark| mark.connections)
+        .collect();
     let smallest = counts.iter().min().copied().unwrap_or(0);
     for series in &group.series {
         let is_drawn = lines.iter().any(|line| line.name == series.name);
-        let failed = series.points.iter().filter(|point| is_drawn && point.failure().is_some());
-        counts.extend(failed.map(|point| point.connections).filter(|count| *count > smallest));
+        let failed = series
+            .points
+            .iter()
+            .filter(|point| is_drawn && point.failure().is_some());
+        counts.extend(
+            failed
+                .map(|point| point.connections)
+                .filter(|count| *count > smallest),
+        );
     }
     counts.sort_unstable();
     counts.dedup();
@@ -86,7 +111,9 @@ pub fn extent(lines: &[Line]) -> Option<(f64, f64)> {
         .flat_map(|line| &line.marks)
         .flat_map(|mark| {
             let (low, high) = mark.interval.unwrap_or((mark.value, mark.value));
-            [low, high, mark.value].into_iter().chain(mark.strays.iter().copied())
+            [low, high, mark.value]
+                .into_iter()
+                .chain(mark.strays.iter().copied())
         })
         .collect();
     let least = values.iter().copied().min_by(f64::total_cmp)?;
@@ -99,18 +126,20 @@ pub fn key(group: &Group<'_>, lines: &[Line]) -> Vec<String> {
     let marks = || lines.iter().flat_map(|line| &line.marks);
     let has = |role: Role| lines.iter().any(|line| line.role == role);
     let mut sentences = Vec::new();
+    let is_single = counts(group, lines).len() == 1;
     if marks().any(|mark| mark.interval.is_some()) {
-        let is_single = counts(group, lines).len() == 1;
         let shape = if is_single { "Bars" } else { "Bands" };
         sentences.push(format!("{shape}: 95 % interval over runs."));
     } else {
         sentences.push("One run a point: no interval.".to_owned());
     }
     if has(Role::Floor) {
-        sentences.push("Dotted: the floor, TCP with no event loop.".to_owned());
+        let floor = if is_single { FLOOR.name() } else { "Dotted" };
+        sentences.push(format!("{floor}: the floor, TCP with no event loop."));
     }
     if has(Role::Control) {
-        sentences.push("Dashed grey: the A/A arm, which shows the noise.".to_owned());
+        let control = if is_single { "Grey" } else { "Dashed grey" };
+        sentences.push(format!("{control}: the A/A arm, which shows the noise."));
     }
     if marks().any(|mark| mark.is_hollow || !mark.strays.is_empty()) {
         sentences.push("Hollow: invalid runs.".to_owned());
@@ -126,7 +155,11 @@ fn missing(group: &Group<'_>, lines: &[Line]) -> Option<String> {
         .filter(|series| lines.iter().all(|line| line.name != series.name))
         .filter_map(|series| {
             let failure = series.points.iter().find_map(|point| point.failure())?;
-            Some(format!("{} ({})", series.name, format::shortened(failure, 32)))
+            Some(format!(
+                "{} ({})",
+                series.name,
+                format::shortened(failure, 32)
+            ))
         })
         .collect();
     (!absent.is_empty()).then(|| format!("Missing: {}.", absent.join(", ")))
@@ -143,10 +176,16 @@ fn marks(series: &Series<'_>, metric: Metric) -> Vec<Mark> {
         marks.push(Mark {
             connections: point.connections,
             value: estimate.value,
-            interval: estimate.interval.map(|interval| (interval.low, interval.high)),
+            interval: estimate
+                .interval
+                .map(|interval| (interval.low, interval.high)),
             is_hollow: estimate.is_hollow,
             is_joined,
-            strays: if estimate.is_hollow { Vec::new() } else { point.invalid_values(metric) },
+            strays: if estimate.is_hollow {
+                Vec::new()
+            } else {
+                point.invalid_values(metric)
+            },
         });
         is_joined = true;
     }
@@ -164,7 +203,10 @@ fn role(series: &Series<'_>) -> Role {
 }
 
 fn stop(series: &Series<'_>, last: u32) -> Option<String> {
-    let beyond = series.points.iter().filter(|point| point.connections > last);
+    let beyond = series
+        .points
+        .iter()
+        .filter(|point| point.connections > last);
     let failure = beyond.into_iter().find_map(|point| point.failure())?;
     Some(format::shortened(failure, 28))
 }
@@ -203,6 +245,10 @@ mod tests {
         let joined: Vec<bool> = lines[0].marks.iter().map(|mark| mark.is_joined).collect();
         assert_eq!(joined, [false, false, true]);
         let key = key(&groups[0], &lines).join(" ");
-        assert!(key.contains("One run a point: no interval.") && key.contains("Missing: tokio (memory)."), "{key}");
+        assert!(
+            key.contains("One run a point: no interval.")
+                && key.contains("Missing: tokio (memory)."),
+            "{key}"
+        );
     }
 }

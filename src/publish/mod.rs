@@ -17,12 +17,18 @@ mod frame;
 mod group;
 mod labels;
 mod lines;
+mod markdown;
+mod readme;
+mod report;
 mod scale;
 mod stack;
+mod summary;
 mod svg;
+mod table;
+mod tables;
 mod theme;
-#[cfg(test)]
-pub fn scratch(directory: &std::path::Path, prefix: &str, records: &[fourtuple_spec::Record]) {
-    for group in group::groups(records) { for theme in [theme::LIGHT, theme::DARK] { for c in &chart::CHARTS {
-        if let Some(s) = (c.draw)(&group, &theme) { std::fs::write(directory.join(format!("{prefix}{}-{}.svg", c.name, theme.name)), s).unwrap(); } } } }
-}
+mod verdict;
+
+pub use report::{About, report};
+pub use summary::summary;
+pub use table::table;

@@ -31,7 +31,10 @@ impl Scale {
 
     /// Logarithmic between two positive values; a single value stands in the middle of a decade.
     pub fn log(smallest: f64, largest: f64, range: (f64, f64)) -> Self {
-        let (smallest, largest) = (smallest.max(f64::MIN_POSITIVE), largest.max(f64::MIN_POSITIVE));
+        let (smallest, largest) = (
+            smallest.max(f64::MIN_POSITIVE),
+            largest.max(f64::MIN_POSITIVE),
+        );
         let domain = if smallest < largest {
             (smallest, largest)
         } else {
@@ -139,7 +142,10 @@ mod tests {
     fn log_axes_name_decades_and_more_where_decades_are_few() {
         assert_eq!(log_bounds(26.0, 8_100.0), (20.0, 10_000.0));
         assert_eq!(log_ticks(20.0, 100_000.0), [100.0, 1e3, 1e4, 1e5]);
-        assert_eq!(log_ticks(20.0, 1_000.0), [20.0, 50.0, 100.0, 200.0, 500.0, 1e3]);
+        assert_eq!(
+            log_ticks(20.0, 1_000.0),
+            [20.0, 50.0, 100.0, 200.0, 500.0, 1e3]
+        );
     }
 
     #[test]
@@ -154,8 +160,13 @@ mod tests {
     #[test]
     fn counts_that_would_touch_are_not_named() {
         let scale = Scale::log(1.0, 5_000_000.0, (0.0, 600.0));
-        let counts = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 2_000_000, 5_000_000];
+        let counts = [
+            1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 2_000_000, 5_000_000,
+        ];
         let ticks = count_ticks(&counts, &scale, 50.0);
-        assert_eq!(ticks, [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 5_000_000]);
+        assert_eq!(
+            ticks,
+            [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 5_000_000]
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! The parts of one connection's memory, by engine, at a count that all engines have.
 
-use super::group::{Group, MEMORY_CONNECTIONS_MIN, Metric, Point, Series, metric};
+use super::group::{Group, MEMORY_CONNECTIONS_MIN, Point, Series, metric};
 use super::theme::{CACHES_NAMED_MAX, Part};
 use crate::statistics::median;
 use fourtuple_spec::record::Record;
@@ -45,28 +45,32 @@ impl Segment {
     pub fn rank(&self) -> usize {
         match self.part {
             Part::Cache(rank) => rank,
-            Part::OtherCaches if self.name == OTHER_SLAB => CACHES_NAMED_MAX,
-            Part::OtherCaches => CACHES_NAMED_MAX + 1,
+            Part::OtherCaches => CACHES_NAMED_MAX,
+            Part::OtherKernel => CACHES_NAMED_MAX + 1,
             Part::ServerUser => CACHES_NAMED_MAX + 2,
             Part::ClientUser => CACHES_NAMED_MAX + 3,
         }
     }
 }
 
-const OTHER_SLAB: &str = "other slab";
-
 /// The count and the stacks, the control first; `None` where no memory was read.
 ///
 /// The count is the largest for which every engine that has any memory figure has one; if there is
 /// no such count, the largest of those that most engines have.
 pub fn stacks(group: &Group<'_>) -> Option<(u32, Vec<Stack>)> {
-    let candidates: Vec<&Series<'_>> = group.series.iter().filter(|series| !series.is_control).collect();
+    let candidates: Vec<&Series<'_>> = group
+        .series
+        .iter()
+        .filter(|series| !series.is_control)
+        .collect();
     let having = |count: u32| {
         let points = candidates.iter().filter_map(|series| series.point(count));
         points.filter(|point| has_memory(point)).count()
     };
     let counts = group.counts();
-    let counts = counts.into_iter().filter(|count| *count >= MEMORY_CONNECTIONS_MIN);
+    let counts = counts
+        .into_iter()
+        .filter(|count| *count >= MEMORY_CONNECTIONS_MIN);
     let connections = counts.max_by_key(|count| (having(*count), *count))?;
     let chosen: Vec<(&Series<'_>, &Point<'_>)> = candidates
         .into_iter()
@@ -118,22 +122,50 @@ fn segments(point: &Point<'_>, named: &[String]) -> Vec<Segment> {
     let mut segments = Vec::new();
     let mut push = |name: &str, part: Part, bytes: Option<f64>| {
         if let Some(bytes) = bytes.filter(|bytes| *bytes >= BYTES_MIN) {
-            segments.push(Segment { name: name.to_owned(), part, bytes });
+            segments.push(Segment {
+                name: name.to_owned(),
+                part,
+                bytes,
+            });
         }
     };
-    let cache_sum = median_of(point, |record| Some(record.memory.by_cache.as_ref()?.values().sum()));
+    let cache_sum = median_of(point, |record| {
+        Some(record.memory.by_cache.as_ref()?.values().sum())
+    });
     let mut named_sum = 0.0;
     for (rank, name) in named.iter().enumerate() {
-        let bytes = median_of(point, |record| record.memory.by_cache.as_ref()?.get(name).copied());
+        let bytes = median_of(point, |record| {
+            record.memory.by_cache.as_ref()?.get(name).copied()
+        });
         named_sum += bytes.filter(|bytes| *bytes >= BYTES_MIN).unwrap_or(0.0);
         push(name, Part::Cache(rank), bytes);
     }
-    push(OTHER_SLAB, Part::OtherCaches, cache_sum.map(|sum| sum - named_sum));
+    push(
+        "other slab",
+        Part::OtherCaches,
+        cache_sum.map(|sum| sum - named_sum),
+    );
     let kernel = median_of(point, metric::kernel_bytes);
-    let rest_name = if cache_sum.is_some() { "other kernel" } else { "kernel" };
-    push(rest_name, Part::OtherCaches, kernel.map(|kernel| kernel - cache_sum.unwrap_or(0.0)));
-    push("server, user", Part::ServerUser, median_of(point, metric::server_bytes));
-    push("client, user", Part::ClientUser, median_of(point, metric::client_bytes));
+    let rest_name = if cache_sum.is_some() {
+        "other kernel"
+    } else {
+        "kernel"
+    };
+    push(
+        rest_name,
+        Part::OtherKernel,
+        kernel.map(|kernel| kernel - cache_sum.unwrap_or(0.0)),
+    );
+    push(
+        "server, user",
+        Part::ServerUser,
+        median_of(point, metric::server_bytes),
+    );
+    push(
+        "client, user",
+        Part::ClientUser,
+        median_of(point, metric::client_bytes),
+    );
     segments
 }
 
@@ -141,11 +173,6 @@ fn segments(point: &Point<'_>, named: &[String]) -> Vec<Segment> {
 fn median_of(point: &Point<'_>, number: impl Fn(&Record) -> Option<f64>) -> Option<f64> {
     let values: Vec<f64> = point.valid_runs().filter_map(number).collect();
     median(&values)
-}
-
-/// A number as charts of parts take it: the median over valid runs.
-pub fn median_metric(point: &Point<'_>, metric: Metric) -> Option<f64> {
-    median_of(point, metric)
 }
 
 #[cfg(test)]
@@ -164,7 +191,7 @@ mod tests {
         assert!(stacks.iter().all(|stack| !stack.name.contains("A/A")));
         let tokio = stacks.iter().find(|stack| stack.name == "tokio").unwrap();
         let point = groups[0].arm(Engine::Tokio).unwrap().point(10_000).unwrap();
-        let kernel = median_metric(point, metric::kernel_bytes).unwrap();
+        let kernel = median_of(point, metric::kernel_bytes).unwrap();
         assert!((tokio.total() - kernel - 4_864.0 - 128.0).abs() < 1e-6);
         let mut ranks: Vec<usize> = tokio.segments.iter().map(Segment::rank).collect();
         ranks.dedup();

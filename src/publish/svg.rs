@@ -65,7 +65,10 @@ impl<'a> Stroke<'a> {
     }
 
     fn attributes(&self) -> String {
-        let mut text = format!(" stroke=\"{}\" stroke-width=\"{}\"", self.colour, self.width);
+        let mut text = format!(
+            " stroke=\"{}\" stroke-width=\"{}\"",
+            self.colour, self.width
+        );
         if !self.dashes.is_empty() {
             let _ = write!(text, " stroke-dasharray=\"{}\"", self.dashes);
         }
@@ -131,12 +134,23 @@ impl Svg {
         } else {
             String::new()
         };
-        let _ = write!(self.body, "<text x=\"{}\" y=\"{}\"{anchor}{halo}>", round(x), round(y));
-        for span in spans {
-            let weight = if span.is_bold { " font-weight=\"600\"" } else { "" };
+        let _ = write!(
+            self.body,
+            "<text x=\"{}\" y=\"{}\"{anchor}{halo}>",
+            round(x),
+            round(y)
+        );
+        for (index, span) in spans.iter().enumerate() {
+            let weight = if span.is_bold {
+                " font-weight=\"600\""
+            } else {
+                ""
+            };
+            // Renderers differ in which spaces between spans they keep: a shift is the same in all.
+            let shift = if index > 0 { " dx=\"6\"" } else { "" };
             let _ = write!(
                 self.body,
-                "<tspan fill=\"{}\" font-size=\"{}\"{weight}>{}</tspan>",
+                "<tspan{shift} fill=\"{}\" font-size=\"{}\"{weight}>{}</tspan>",
                 span.fill,
                 span.size,
                 escape(span.content)
@@ -243,10 +257,18 @@ mod tests {
     #[test]
     fn text_cannot_break_out_of_its_element() {
         let mut svg = Svg::new(&LIGHT);
-        let span = Span { content: "<script> & \"q\"\u{1}", fill: "#000000", size: 13.0, is_bold: false };
+        let span = Span {
+            content: "<script> & \"q\"\u{1}",
+            fill: "#000000",
+            size: 13.0,
+            is_bold: false,
+        };
         svg.text(1.0, 2.0, Anchor::Middle, span);
         let document = svg.finish("a < b", "c & d");
-        assert!(document.contains("&lt;script&gt; &amp; &quot;q&quot; </tspan>"), "{document}");
+        assert!(
+            document.contains("&lt;script&gt; &amp; &quot;q&quot; </tspan>"),
+            "{document}"
+        );
         assert!(document.contains("<title id=\"title\">a &lt; b</title>"));
         assert!(document.contains("<desc id=\"description\">c &amp; d</desc>"));
     }

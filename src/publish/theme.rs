@@ -31,7 +31,7 @@ pub struct Theme {
     /// Opacity of an interval's band.
     pub band_opacity: f64,
     engines: [&'static str; 6],
-    parts: [&'static str; 9],
+    parts: [&'static str; 10],
 }
 
 /// Dark ink on white.
@@ -45,9 +45,12 @@ pub const LIGHT: Theme = Theme {
     floor: "#3d444d",
     control: "#8b949e",
     band_opacity: 0.15,
-    engines: ["#c94f00", "#0067a8", "#00805c", "#a8518a", "#8a6d00", "#3a8fc2"],
+    engines: [
+        "#c94f00", "#0067a8", "#00805c", "#a8518a", "#8a6d00", "#3a8fc2",
+    ],
     parts: [
-        "#0072b2", "#56b4e9", "#009e73", "#e69f00", "#cc79a7", "#a6761d", "#b5bcc4", "#d55e00", "#7a5195",
+        "#0072b2", "#56b4e9", "#009e73", "#e69f00", "#cc79a7", "#a6761d", "#b5bcc4", "#7d8791",
+        "#d55e00", "#7a5195",
     ],
 };
 
@@ -62,9 +65,12 @@ pub const DARK: Theme = Theme {
     floor: "#c6ced6",
     control: "#848d97",
     band_opacity: 0.22,
-    engines: ["#ff8f4a", "#5eb8f0", "#2fc79b", "#e39ac6", "#e3c13c", "#9ad1f2"],
+    engines: [
+        "#ff8f4a", "#5eb8f0", "#2fc79b", "#e39ac6", "#e3c13c", "#9ad1f2",
+    ],
     parts: [
-        "#2f8fd0", "#7cc7f2", "#27b088", "#e9ac2b", "#d98fb8", "#b98a3c", "#6b7580", "#f0793a", "#a37fc4",
+        "#2f8fd0", "#7cc7f2", "#27b088", "#e9ac2b", "#d98fb8", "#b98a3c", "#8a949e", "#565f69",
+        "#f0793a", "#a37fc4",
     ],
 };
 
@@ -75,6 +81,8 @@ pub enum Part {
     Cache(usize),
     /// All other slab caches.
     OtherCaches,
+    /// Kernel memory that is in no slab cache, or cannot be told apart.
+    OtherKernel,
     /// User memory of the server.
     ServerUser,
     /// User memory of the client.
@@ -90,7 +98,9 @@ impl Theme {
         if engine == FLOOR {
             return self.floor;
         }
-        let mut serving = PROFILES.iter().filter(|row| row.echoes && row.engine != FLOOR);
+        let mut serving = PROFILES
+            .iter()
+            .filter(|row| row.echoes && row.engine != FLOOR);
         match serving.position(|row| row.engine == engine) {
             Some(rank) => self.engines[rank % self.engines.len()],
             None => self.control,
@@ -102,8 +112,9 @@ impl Theme {
         match part {
             Part::Cache(rank) => self.parts[rank.min(CACHES_NAMED_MAX - 1)],
             Part::OtherCaches => self.parts[6],
-            Part::ServerUser => self.parts[7],
-            Part::ClientUser => self.parts[8],
+            Part::OtherKernel => self.parts[7],
+            Part::ServerUser => self.parts[8],
+            Part::ClientUser => self.parts[9],
         }
     }
 }
@@ -116,7 +127,11 @@ mod tests {
     fn luminance(colour: &str) -> f64 {
         let channel = |at: usize| {
             let share = f64::from(u8::from_str_radix(&colour[at..at + 2], 16).unwrap()) / 255.0;
-            if share <= 0.040_45 { share / 12.92 } else { ((share + 0.055) / 1.055).powf(2.4) }
+            if share <= 0.040_45 {
+                share / 12.92
+            } else {
+                ((share + 0.055) / 1.055).powf(2.4)
+            }
         };
         0.2126 * channel(1) + 0.7152 * channel(3) + 0.0722 * channel(5)
     }

@@ -1,0 +1,348 @@
+//! The text of a result: every sentence and every number in it is made from the records.
+
+use super::facts;
+use super::format::{MISSING, counted, memory_bytes, percent, ratio, shortened, whole};
+use super::group::{Group, kebab};
+use super::markdown::{escape, table};
+use super::report::{About, Picture};
+use super::svg;
+use super::tables;
+use super::verdict::{Comparison, Verdict, Verdicts, verdicts};
+use fourtuple_spec::Record;
+use fourtuple_spec::record::Outcome;
+
+/// The whole README.
+pub fn readme(
+    about: &About,
+    records: &[Record],
+    groups: &[Group<'_>],
+    pictures: &[Vec<Picture>],
+) -> String {
+    let all: Vec<&Record> = records.iter().collect();
+    let mut text = format!("# {}\n\n", escape(&about.plan_name));
+    if !about.question.is_empty() {
+        text.push_str(&format!("{}\n\n", escape(&about.question)));
+    }
+    text.push_str(&made_by(about, &all));
+    for (group, pictures) in groups.iter().zip(pictures) {
+        text.push_str(&section(group, pictures, groups.len() > 1));
+    }
+    text.push_str(&host(&all));
+    text.push_str(&limits_of_meaning(&all));
+    text.push_str(&warnings(&all));
+    text.push_str(&failures(&all));
+    text
+}
+
+fn made_by(about: &About, records: &[&Record]) -> String {
+    let count = |outcome: Outcome| {
+        records
+            .iter()
+            .filter(|record| record.outcome == outcome)
+            .count()
+    };
+    format!(
+        "Made by `{}`, {}: {}, of which {} valid, {} invalid and {} failed. \
+         This text, its tables and its charts are generated from the records beside it.\n\n",
+        about.command.replace(['`', '\n'], " "),
+        facts::dates(records),
+        counted(records.len(), "run"),
+        count(Outcome::Ok),
+        count(Outcome::Invalid),
+        count(Outcome::Error),
+    )
+}
+
+fn section(group: &Group<'_>, pictures: &[Picture], has_heading: bool) -> String {
+    let mut text = String::new();
+    if has_heading {
+        text.push_str(&format!("## {}\n\n", group.shape.words()));
+    }
+    let level = if has_heading { "###" } else { "##" };
+    if let Some(verdicts) = verdicts(group) {
+        text.push_str(&format!("{level} Verdict\n\n{}", verdict(&verdicts)));
+    }
+    if !pictures.is_empty() {
+        text.push_str(&format!("{level} Charts\n\n"));
+        text.extend(pictures.iter().map(picture));
+    }
+    text.push_str(&format!("{level} Numbers\n\n{}", tables::numbers(group)));
+    text
+}
+
+fn picture(picture: &Picture) -> String {
+    let alternative = svg::escape(picture.alternative);
+    let stem = &picture.stem;
+    format!(
+        "<picture>\n  <source media=\"(prefers-color-scheme: dark)\" srcset=\"{stem}-dark.svg\">\n  \
+         <img alt=\"{alternative}\" src=\"{stem}-light.svg\" width=\"960\">\n</picture>\n\n"
+    )
+}
+
+fn verdict(verdicts: &Verdicts) -> String {
+    let mut text = format!(
+        "Ratio of rates to `{}`, paired within repeats, with the 95 % interval. A difference counts only \
+         if its interval leaves out 1 and it lies outside the width of the A/A arm, which is the same \
+         engine under another label.\n\n",
+        verdicts.reference
+    );
+    let mut counts: Vec<u32> = verdicts.noise.iter().map(|(count, _)| *count).collect();
+    counts.extend(verdicts.floor_shares.iter().map(|(count, ..)| *count));
+    counts.sort_unstable();
+    counts.dedup();
+    for count in counts {
+        text.push_str(&format!("- {}\n", sentence(verdicts, count)));
+    }
+    let p_values = verdicts
+        .comparisons
+        .iter()
+        .filter_map(|comparison| comparison.p_value);
+    if let Some(smallest) = p_values.min_by(f64::total_cmp) {
+        let pairs = verdicts
+            .comparisons
+            .iter()
+            .map(|comparison| comparison.pairs)
+            .max()
+            .unwrap_or(0);
+        text.push_str(&format!(
+            "\nExact sign-flip test over {}: the smallest p, adjusted by Holm for {}, is {smallest:.3}; \
+             {} can give no p under {:.3} before adjustment.\n",
+            counted(pairs, "pair"),
+            counted(verdicts.comparisons.len(), "comparison"),
+            counted(pairs, "pair"),
+            2f64.powi(1 - pairs as i32),
+        ));
+    }
+    text.push('\n');
+    text
+}
+
+fn sentence(verdicts: &Verdicts, count: u32) -> String {
+    let compared = verdicts
+        .comparisons
+        .iter()
+        .filter(|comparison| comparison.connections == count);
+    let mut parts: Vec<String> = compared.map(comparison).collect();
+    let noise = verdicts
+        .noise
+        .iter()
+        .find(|(connections, _)| *connections == count);
+    parts.push(match noise.and_then(|(_, width)| *width) {
+        Some(width) => format!("A/A width {}", percent(width - 1.0)),
+        None => "no A/A width".to_owned(),
+    });
+    let shares = verdicts
+        .floor_shares
+        .iter()
+        .filter(|(connections, ..)| *connections == count);
+    let shares: Vec<String> = shares
+        .map(|(_, name, share)| format!("`{name}` {}", percent(*share)))
+        .collect();
+    if !shares.is_empty() {
+        parts.push(format!("share of the floor: {}", shares.join(", ")));
+    }
+    let unit = if count == 1 {
+        "connection"
+    } else {
+        "connections"
+    };
+    format!(
+        "**{} {unit}**: {}.",
+        whole(f64::from(count)),
+        parts.join("; ")
+    )
+}
+
+fn comparison(comparison: &Comparison) -> String {
+    let interval = comparison.interval.map_or_else(
+        || "one pair, no interval".to_owned(),
+        |interval| format!("{:.2}–{:.2}", interval.low, interval.high),
+    );
+    let words = comparison.verdict.words();
+    let words = match comparison.verdict {
+        Verdict::Faster | Verdict::Slower => format!("**{words}**"),
+        Verdict::NoDifference | Verdict::Open => words.to_owned(),
+    };
+    format!(
+        "`{}` {} ({interval}) {words}",
+        comparison.name,
+        ratio(comparison.ratio)
+    )
+}
+
+fn host(records: &[&Record]) -> String {
+    type Fact = fn(&Record) -> Option<String>;
+    let facts: [(&str, Fact); 11] = [
+        ("kernel", |record| record.host.kernel.clone()),
+        ("processor", |record| record.host.cpu.clone()),
+        ("cores", |record| {
+            record.host.cores.map(|cores| cores.to_string())
+        }),
+        ("server's and client's cores", |record| {
+            Some(format!(
+                "{:?} and {:?}",
+                record.case.server_cpus, record.case.client_cpus
+            ))
+        }),
+        ("memory", |record| {
+            record.host.memory_bytes.map(memory_bytes)
+        }),
+        ("hypervisor", |record| record.host.hypervisor.clone()),
+        ("clock source", |record| record.host.clock_source.clone()),
+        ("congestion control", |record| {
+            record.host.congestion_control.clone()
+        }),
+        ("RLIMIT_NOFILE, soft and hard", |record| {
+            let (soft, hard) = record.host.descriptor_limits?;
+            Some(format!("{}, {}", whole(soft as f64), whole(hard as f64)))
+        }),
+        ("network", |record| record.granted.network.clone()),
+        ("fourtuple", |record| record.host.fourtuple.clone()),
+    ];
+    let row = |(name, fact): &(&str, Fact)| {
+        let name = name.replace('_', "\\_");
+        vec![name, escape(&facts::distinct(records, fact))]
+    };
+    let rows: Vec<Vec<String>> = facts.iter().map(row).collect();
+    let table = table(&["what".to_owned(), "value".to_owned()], &rows);
+    format!("## Host\n\n{table}\n")
+}
+
+fn limits_of_meaning(records: &[&Record]) -> String {
+    let mut points = vec![
+        "The traffic ran over loopback: no network card, no wire, no loss. Rates between machines are others.",
+        "Both ends were on one machine. What the client costs is part of every rate, so CPU time an echo \
+         separates servers better than the rate does.",
+        "On loopback the softirq work of receiving runs on the sender's core, and is charged to the sender: \
+         part of the server's receiving is in the client's CPU time, and the reverse.",
+    ];
+    if records
+        .iter()
+        .any(|record| kebab(&record.case.mode) == "closed")
+    {
+        points.push(
+            "The loop was closed: the next message leaves when an echo has come back, so latency here is \
+             waiting in a full system, near connections ÷ rate, and hides what a stall does to others.",
+        );
+    }
+    if records
+        .iter()
+        .any(|record| record.host.hypervisor.is_some())
+    {
+        points.push(
+            "The machine was virtual: its speed drifts with its neighbours. Compare ratios within this \
+             result, not numbers across results.",
+        );
+    }
+    let list: String = points.iter().map(|point| format!("- {point}\n")).collect();
+    format!("## What these numbers do not say\n\n{list}\n")
+}
+
+fn warnings(records: &[&Record]) -> String {
+    let mut counted_warnings: Vec<(&str, Vec<String>)> = Vec::new();
+    for record in records {
+        for warning in &record.warnings {
+            let label = record.case.label();
+            match counted_warnings
+                .iter_mut()
+                .find(|(known, _)| known == warning)
+            {
+                Some((_, labels)) => labels.push(label),
+                None => counted_warnings.push((warning, vec![label])),
+            }
+        }
+    }
+    if counted_warnings.is_empty() {
+        return String::new();
+    }
+    let line = |(warning, labels): &(&str, Vec<String>)| {
+        let runs = counted(labels.len(), "run");
+        let mut cases = labels.clone();
+        cases.sort();
+        cases.dedup();
+        let cases = shortened(&cases.join("; "), 160);
+        format!("- {} ({runs}: {})\n", escape(warning), escape(&cases))
+    };
+    format!(
+        "## Warnings\n\n{}\n",
+        counted_warnings.iter().map(line).collect::<String>()
+    )
+}
+
+fn failures(records: &[&Record]) -> String {
+    let failed = records
+        .iter()
+        .filter(|record| record.outcome != Outcome::Ok);
+    let or_dash =
+        |text: &Option<String>| text.as_deref().map_or_else(|| MISSING.to_owned(), escape);
+    let row = |record: &&Record| {
+        vec![
+            escape(&record.case.label()),
+            record.case.repeat.to_string(),
+            kebab(&record.outcome),
+            or_dash(&record.limiter),
+            or_dash(&record.error),
+        ]
+    };
+    let rows: Vec<Vec<String>> = failed.map(row).collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    let headings = ["case", "repeat", "outcome", "limiter", "error"].map(str::to_owned);
+    format!(
+        "## Invalid and failed runs\n\n{}\n",
+        table(&headings, &rows)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture;
+    use super::super::group::groups;
+    use super::*;
+
+    fn readme_of(records: &[Record]) -> String {
+        let about = About {
+            plan_name: "standard".to_owned(),
+            question: "What does a connection cost?".to_owned(),
+            command: "fourtuple sweep".to_owned(),
+        };
+        let groups = groups(records);
+        let pictures: Vec<Vec<Picture>> = groups.iter().map(|_| Vec::new()).collect();
+        readme(&about, records, &groups, &pictures).replace('\u{a0}', " ")
+    }
+
+    #[test]
+    fn it_says_what_was_run_and_what_failed() {
+        let mut records = fixture::sweep(3);
+        records[0].warnings.push("steal over 2 %".to_owned());
+        let text = readme_of(&records);
+        for part in [
+            "# standard\n",
+            "Made by `fourtuple sweep`, 2026-01-09: 144 runs, of which 141 valid, 0 invalid and 3 failed.",
+            "**1,000 connections**: `uring` 1.",
+            "share of the floor: `uring` ",
+            "The machine was virtual",
+            "- steal over 2 % (1 run: uring × 1)",
+            "| tokio × 20000 | 2 | error | RLIMIT\\_NOFILE | accept: EMFILE at 19,990 \\| RLIMIT\\_NOFILE is",
+        ] {
+            assert!(text.contains(part), "{part:?} is missing from\n{text}");
+        }
+    }
+
+    #[test]
+    fn it_says_nothing_that_the_records_do_not() {
+        let mut records = vec![fixture::record(fourtuple_spec::Engine::Epoll, 10, 0)];
+        records[0].host.hypervisor = None;
+        let text = readme_of(&records);
+        assert!(
+            !text.contains("virtual")
+                && !text.contains("## Warnings")
+                && !text.contains("failed runs")
+        );
+        assert!(
+            !text.contains("Verdict"),
+            "one engine is not compared with anything"
+        );
+    }
+}

@@ -1,0 +1,227 @@
+//! Writes a result's charts and README beside its records.
+
+use super::chart::CHARTS;
+use super::group::{Group, groups};
+use super::readme;
+use super::theme::{DARK, LIGHT};
+use anyhow::{Context, Result};
+use fourtuple_spec::Record;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What a report says about its records beyond what they say themselves.
+#[derive(Clone, Debug)]
+pub struct About {
+    /// The plan's name: the title.
+    pub plan_name: String,
+    /// What the plan is to find out.
+    pub question: String,
+    /// The command line that made the records.
+    pub command: String,
+}
+
+/// A chart that a README shows: the stem of its two files, and the text in its place.
+pub struct Picture {
+    /// `throughput` for `throughput-light.svg` and `throughput-dark.svg`.
+    pub stem: String,
+    /// What it shows.
+    pub alternative: &'static str,
+}
+
+/// Writes charts and `README.md` into a directory and returns the paths, the README first.
+///
+/// Each file appears whole or not at all: it is written under another name and renamed.
+///
+/// # Errors
+/// What could not be written and why. The records are only read.
+pub fn report(directory: &Path, records: &[Record], about: &About) -> Result<Vec<PathBuf>> {
+    let groups = groups(records);
+    let mut files: Vec<(String, String)> = Vec::new();
+    let mut pictures: Vec<Vec<Picture>> = Vec::new();
+    for group in &groups {
+        let prefix = if groups.len() == 1 {
+            String::new()
+        } else {
+            format!("{}-", group.shape.slug())
+        };
+        pictures.push(draw(group, &prefix, &mut files));
+    }
+    files.insert(
+        0,
+        (
+            "README.md".to_owned(),
+            readme::readme(about, records, &groups, &pictures),
+        ),
+    );
+    let mut paths = Vec::new();
+    for (name, content) in files {
+        let path = directory.join(name);
+        write_whole(&path, content.as_bytes()).with_context(|| failure(&path))?;
+        paths.push(path);
+    }
+    Ok(paths)
+}
+
+fn draw(group: &Group<'_>, prefix: &str, files: &mut Vec<(String, String)>) -> Vec<Picture> {
+    let mut pictures = Vec::new();
+    for chart in &CHARTS {
+        let stem = format!("{prefix}{}", chart.name);
+        let mut is_drawn = false;
+        for theme in [LIGHT, DARK] {
+            if let Some(svg) = (chart.draw)(group, &theme) {
+                files.push((format!("{stem}-{}.svg", theme.name), svg));
+                is_drawn = true;
+            }
+        }
+        if is_drawn {
+            pictures.push(Picture {
+                stem,
+                alternative: chart.alternative,
+            });
+        }
+    }
+    pictures
+}
+
+fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".partial");
+    let partial = PathBuf::from(partial);
+    let written = fs::write(&partial, content).and_then(|()| fs::rename(&partial, path));
+    if written.is_err() {
+        // What is left of a failed write is of no use; if it cannot be removed, the first error says more.
+        let _ = fs::remove_file(&partial);
+    }
+    written.map_err(named)
+}
+
+fn named(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            io::Error::new(error.kind(), format!("the disk is full: {error}"))
+        }
+        _ => error,
+    }
+}
+
+fn failure(path: &Path) -> String {
+    format!(
+        "cannot write {}; the records are untouched, and `fourtuple report` makes it from them again",
+        path.display()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture;
+    use super::*;
+    use fourtuple_spec::Engine;
+
+    fn about() -> About {
+        About {
+            plan_name: "standard".to_owned(),
+            question: "What does a connection cost?".to_owned(),
+            command: "fourtuple sweep plans/standard.toml".to_owned(),
+        }
+    }
+
+    /// A directory of its own for each test, removed when the test is over.
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir()
+                .join(format!("fourtuple-report-{}-{name}", std::process::id()));
+            fs::create_dir_all(&path).unwrap();
+            Self(path)
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn names(directory: &Path) -> Vec<String> {
+        let entries = fs::read_dir(directory).unwrap();
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn every_chart_is_there_in_light_and_dark_and_in_the_readme() {
+        let scratch = Scratch::new("whole");
+        let paths = report(&scratch.0, &fixture::sweep(3), &about()).unwrap();
+        assert_eq!(paths.len(), 11);
+        let readme = fs::read_to_string(scratch.0.join("README.md")).unwrap();
+        for name in names(&scratch.0) {
+            assert!(!name.ends_with(".partial"));
+            assert!(
+                name == "README.md" || readme.contains(&name),
+                "{name} is not shown"
+            );
+        }
+    }
+
+    #[test]
+    fn shapes_have_charts_of_their_own() {
+        let scratch = Scratch::new("shapes");
+        let mut records = vec![
+            fixture::record(Engine::Epoll, 10, 0),
+            fixture::record(Engine::Epoll, 10, 0),
+        ];
+        records[1].case.message_bytes = 4_096;
+        report(&scratch.0, &records, &about()).unwrap();
+        let names = names(&scratch.0);
+        assert!(
+            names.contains(&"64-bytes-depth-1-closed-kernel-throughput-light.svg".to_owned()),
+            "{names:?}"
+        );
+        assert!(names.contains(&"4096-bytes-depth-1-closed-kernel-throughput-dark.svg".to_owned()));
+    }
+
+    #[test]
+    fn odd_records_make_a_report_without_a_panic() {
+        let scratch = Scratch::new("odd");
+        let mut bare = fixture::record(Engine::Epoll, 5_000_000, 0);
+        bare.host = Default::default();
+        bare.memory = Default::default();
+        bare.started_at = "é".to_owned();
+        let odd: [Vec<Record>; 5] = [
+            vec![],
+            vec![bare],
+            vec![fixture::record(Engine::Null, 1_000, 0)],
+            vec![fixture::failed(Engine::Tokio, 10, 0, None)],
+            fixture::sweep(1),
+        ];
+        for records in &odd {
+            let paths = report(&scratch.0, records, &about()).unwrap();
+            let written: String = paths
+                .iter()
+                .map(|path| fs::read_to_string(path).unwrap())
+                .collect();
+            assert!(
+                !written.contains("NaN") && !written.contains("inf\""),
+                "{written}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_named() {
+        let missing = std::env::temp_dir().join("fourtuple-report-that-is-not-there");
+        let error = report(&missing, &fixture::sweep(1), &about()).unwrap_err();
+        let text = format!("{error:#}");
+        assert!(
+            text.contains("README.md") && text.contains("the records are untouched"),
+            "{text}"
+        );
+        let full = named(io::Error::from(io::ErrorKind::StorageFull));
+        assert!(full.to_string().starts_with("the disk is full"));
+    }
+}

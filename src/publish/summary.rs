@@ -1,0 +1,188 @@
+//! One run as a person reads it: `fourtuple run` and `fourtuple hold` print it.
+
+use super::format::{bytes, duration_ns, or_missing, percent, shortened, whole};
+use super::group::{MEMORY_CONNECTIONS_MIN, Shape, kebab};
+use super::table::wrapped;
+use fourtuple_spec::Record;
+
+const WIDTH: usize = 80;
+const INDENT: usize = 14;
+
+/// A view of one run, 80 columns wide; lines of which the record has no part are left out.
+pub fn summary(record: &Record) -> String {
+    let mut text = format!("{}: {}\n\n", record.case.label(), kebab(&record.outcome));
+    let mut line = |name: &str, content: Option<String>| {
+        let Some(content) = content else { return };
+        for (index, part) in wrapped(&content, WIDTH - INDENT).iter().enumerate() {
+            let name = if index == 0 { name } else { "" };
+            text.push_str(&format!("  {name:width$}{part}\n", width = INDENT - 2));
+        }
+    };
+    line("held", held(record));
+    line("rate", rate(record));
+    line("latency", latency(record));
+    line("CPU an echo", cpu(record));
+    line("memory", memory(record));
+    line("noise", noise(record));
+    line("network", network(record));
+    line("limiter", record.limiter.clone());
+    line("error", record.error.clone());
+    for warning in &record.warnings {
+        line("warning", Some(warning.clone()));
+    }
+    text.replace('\u{a0}', " ")
+}
+
+fn held(record: &Record) -> Option<String> {
+    let setup = &record.setup;
+    let count = setup.connections_held?;
+    let mut text = format!("{} connections", whole(f64::from(count)));
+    if count != record.case.connections {
+        text.push_str(&format!(
+            " of {}",
+            whole(f64::from(record.case.connections))
+        ));
+    }
+    if let Some(rate) = setup.connections_per_second {
+        text.push_str(&format!(", opened at {} a second", whole(rate)));
+    }
+    if let Some(proved) = setup.connections_proved {
+        let proved = if proved == count {
+            "all".to_owned()
+        } else {
+            whole(f64::from(proved))
+        };
+        text.push_str(&format!(", {proved} proved live"));
+    }
+    Some(text)
+}
+
+fn rate(record: &Record) -> Option<String> {
+    let throughput = &record.throughput;
+    let rate = whole(throughput.echoes_per_second?);
+    let verified = or_missing(throughput.echoes_verified.map(|count| count as f64), whole);
+    let seconds = throughput
+        .seconds
+        .map_or(String::new(), |seconds| format!(" in {seconds:.1} s"));
+    Some(format!(
+        "{rate} echoes a second ({verified} verified{seconds})"
+    ))
+}
+
+fn latency(record: &Record) -> Option<String> {
+    let latency = &record.latency_ns;
+    latency.p50?;
+    let named = [
+        ("p50", latency.p50),
+        ("p90", latency.p90),
+        ("p99", latency.p99),
+        ("p99.9", latency.p999),
+        ("max", latency.max),
+    ];
+    let parts = named.map(|(name, value)| format!("{name}\u{a0}{}", duration(value)));
+    Some(format!(
+        "{} ({} loop)",
+        parts.join(" · "),
+        kebab(&record.case.mode)
+    ))
+}
+
+fn duration(value: Option<u64>) -> String {
+    or_missing(value.map(|value| value as f64), duration_ns)
+}
+
+fn cpu(record: &Record) -> Option<String> {
+    let cpu = &record.cpu;
+    cpu.server_ns_per_echo.or(cpu.client_ns_per_echo)?;
+    let side = |time, busy| {
+        format!(
+            "{} ({} of a core)",
+            or_missing(time, duration_ns),
+            or_missing(busy, percent)
+        )
+    };
+    let server = side(cpu.server_ns_per_echo, cpu.server_busy);
+    let client = side(cpu.client_ns_per_echo, cpu.client_busy);
+    Some(format!("server {server} · client {client}"))
+}
+
+fn memory(record: &Record) -> Option<String> {
+    let memory = &record.memory;
+    let Some(kernel) = memory.kernel_bytes_per_connection else {
+        let is_small = record.case.connections < MEMORY_CONNECTIONS_MIN;
+        let least = whole(f64::from(MEMORY_CONNECTIONS_MIN));
+        return is_small.then(|| format!("– (read from {least} connections on)"));
+    };
+    let scope = Shape::of(record).memory_scope();
+    let mut text = format!("{} a connection in the kernel, {scope}", bytes(kernel));
+    for (side, value) in [
+        ("server", memory.server_user_bytes_per_connection),
+        ("client", memory.client_user_bytes_per_connection),
+    ] {
+        text.push_str(&format!(" · {side} user {}", or_missing(value, bytes)));
+    }
+    let share = or_missing(memory.unattributed_share, percent);
+    Some(format!("{text} · unattributed {share}"))
+}
+
+fn noise(record: &Record) -> Option<String> {
+    let noise = &record.noise;
+    noise.steal_share.or(noise.foreign_cpu_share)?;
+    let steal = or_missing(noise.steal_share, percent);
+    Some(format!(
+        "steal {steal} · other threads {}",
+        or_missing(noise.foreign_cpu_share, percent)
+    ))
+}
+
+fn network(record: &Record) -> Option<String> {
+    let granted = &record.granted;
+    let mut text = granted.network.clone()?;
+    if let Some(reason) = &granted.network_reason {
+        text.push_str(&format!(" ({})", shortened(reason, 200)));
+    }
+    if let Some(processes) = granted.server_processes.filter(|count| *count > 1) {
+        text.push_str(&format!(", server over {processes} processes"));
+    }
+    Some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture;
+    use super::*;
+    use fourtuple_spec::Engine;
+
+    #[test]
+    fn a_run_fits_into_eighty_columns_and_names_its_numbers() {
+        let mut record = fixture::record(Engine::Uring, 10_000, 0);
+        record.throughput.echoes_per_second = Some(115_000.4);
+        record.warnings.push("the client was busy for nearly all of the time, so that the rate is the client's as much as the server's".to_owned());
+        let text = summary(&record);
+        assert!(text.starts_with("uring × 10000: ok\n"), "{text}");
+        assert!(text.contains("115,000 echoes a second"), "{text}");
+        assert!(
+            text.contains("10,000 connections, opened at 47,300 a second, all proved live"),
+            "{text}"
+        );
+        assert!(
+            text.lines().all(|line| line.chars().count() <= 80),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_failed_run_says_why_and_shows_no_zeros() {
+        let text = summary(&fixture::failed(
+            Engine::Tokio,
+            20_000,
+            0,
+            Some("RLIMIT_NOFILE"),
+        ));
+        assert!(
+            text.contains("tokio × 20000: error") && text.contains("limiter     RLIMIT_NOFILE"),
+            "{text}"
+        );
+        assert!(!text.contains(" 0 ") && !text.contains("rate"), "{text}");
+    }
+}

@@ -1,0 +1,226 @@
+//! The tables of a README: one for each number, connections down, engines across.
+
+use super::format::{self, MISSING, bytes, counted, duration_ns, or_missing, percent, whole};
+use super::group::{
+    Group, MEMORY_CONNECTIONS_MIN, Metric, Point, SLOPE_COUNTS_MIN, Series, metric,
+};
+use super::markdown::{escape, table};
+
+/// One table: what it shows and what stands in a cell.
+struct Table {
+    title: &'static str,
+    cell: fn(&Point<'_>) -> Option<String>,
+}
+
+const TABLES: [Table; 3] = [
+    Table {
+        title: "Verified echoes a second, ± half of the 95 % interval",
+        cell: rate,
+    },
+    Table {
+        title: "Latency, p50 / p99",
+        cell: latency,
+    },
+    Table {
+        title: "CPU time for one echo, server / client",
+        cell: cpu,
+    },
+];
+
+const MEMORY: Table = Table {
+    title: "Memory of a connection: kernel / server user / client user (unattributed share)",
+    cell: memory,
+};
+
+/// All tables of a group.
+pub fn numbers(group: &Group<'_>) -> String {
+    let mut text = String::new();
+    for one in &TABLES {
+        text.push_str(&over_counts(group, one, 0));
+    }
+    text.push_str(&over_counts(group, &MEMORY, MEMORY_CONNECTIONS_MIN));
+    text.push_str(&slopes(group));
+    let points = || group.series.iter().flat_map(|series| &series.points);
+    if points().any(|point| {
+        point
+            .estimate(metric::rate)
+            .is_some_and(|estimate| estimate.is_hollow)
+    }) {
+        text.push_str("\\* rests on invalid runs alone, and takes no part in verdicts.\n\n");
+    }
+    text
+}
+
+fn over_counts(group: &Group<'_>, one: &Table, least: u32) -> String {
+    let has_any = |series: &&Series<'_>| {
+        series
+            .points
+            .iter()
+            .any(|point| (one.cell)(point).is_some())
+    };
+    let columns: Vec<&Series<'_>> = group.series.iter().filter(has_any).collect();
+    if columns.is_empty() {
+        return String::new();
+    }
+    let mut headings = vec!["connections".to_owned()];
+    headings.extend(columns.iter().map(|series| series.name.clone()));
+    let counts = group.counts().into_iter().filter(|count| *count >= least);
+    let rows = counts.map(|count| {
+        let mut row = vec![whole(f64::from(count))];
+        row.extend(columns.iter().map(|series| cell(series.point(count), one)));
+        row
+    });
+    format!(
+        "**{}**\n\n{}\n",
+        one.title,
+        table(&headings, &rows.collect::<Vec<_>>())
+    )
+}
+
+/// A number, or what was in its way, or a dash.
+fn cell(point: Option<&Point<'_>>, one: &Table) -> String {
+    let Some(point) = point else {
+        return MISSING.to_owned();
+    };
+    let failure = || {
+        point
+            .failure()
+            .map(|failure| format!("{MISSING} ({})", escape(failure)))
+    };
+    (one.cell)(point)
+        .or_else(failure)
+        .unwrap_or_else(|| MISSING.to_owned())
+}
+
+fn rate(point: &Point<'_>) -> Option<String> {
+    let estimate = point.estimate(metric::rate)?;
+    let mark = if estimate.is_hollow { "\\*" } else { "" };
+    let interval = estimate.interval.map_or_else(String::new, |interval| {
+        format!(" ± {}", percent(interval.relative_half_width()))
+    });
+    Some(format!("{}{mark}{interval}", format::rate(estimate.value)))
+}
+
+fn latency(point: &Point<'_>) -> Option<String> {
+    both(point, metric::p50, metric::p99, duration_ns)
+}
+
+fn cpu(point: &Point<'_>) -> Option<String> {
+    both(point, metric::server_cpu, metric::client_cpu, duration_ns)
+}
+
+fn memory(point: &Point<'_>) -> Option<String> {
+    let value = |metric: Metric| point.estimate(metric).map(|estimate| estimate.value);
+    let parts = [
+        metric::kernel_bytes as Metric,
+        metric::server_bytes,
+        metric::client_bytes,
+    ]
+    .map(value);
+    parts.iter().any(Option::is_some).then(|| {
+        let [kernel, server, client] = parts.map(|part| or_missing(part, bytes));
+        let share = or_missing(value(metric::unattributed), percent);
+        format!("{kernel} / {server} / {client} ({share})")
+    })
+}
+
+fn both(
+    point: &Point<'_>,
+    first: Metric,
+    second: Metric,
+    form: fn(f64) -> String,
+) -> Option<String> {
+    let value = |metric: Metric| point.estimate(metric).map(|estimate| estimate.value);
+    let (first, second) = (value(first), value(second));
+    first.or(second)?;
+    Some(format!(
+        "{} / {}",
+        or_missing(first, form),
+        or_missing(second, form)
+    ))
+}
+
+/// Kernel bytes as a slope over counts, or why there is none.
+fn slopes(group: &Group<'_>) -> String {
+    let scope = group.shape.memory_scope();
+    let with_slope = group
+        .series
+        .iter()
+        .filter_map(|series| Some((series, series.kernel_bytes_slope()?)));
+    let rows: Vec<Vec<String>> = with_slope
+        .map(|(series, slope)| {
+            let (low, high) = (bytes(slope.low), bytes(slope.high));
+            vec![
+                series.name.clone(),
+                bytes(slope.estimate),
+                format!("{low} to {high}"),
+            ]
+        })
+        .collect();
+    if !rows.is_empty() {
+        let headings = ["engine", "kernel bytes a connection", "95 % interval"].map(str::to_owned);
+        return format!(
+            "**Kernel memory as a slope over connection counts** (Theil–Sen, {scope}): fixed costs drop out.\n\n{}\n",
+            table(&headings, &rows)
+        );
+    }
+    let has_memory = group
+        .records
+        .iter()
+        .any(|record| metric::kernel_bytes(record).is_some());
+    if !has_memory {
+        return String::new();
+    }
+    format!(
+        "Kernel memory is of {scope}, and is what each run took divided by its connections, fixed costs \
+         included: a slope needs {} of {} connections or more.\n\n",
+        counted(SLOPE_COUNTS_MIN, "count"),
+        whole(f64::from(MEMORY_CONNECTIONS_MIN))
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture;
+    use super::super::group::groups;
+    use super::*;
+    use fourtuple_spec::{Engine, Record};
+
+    fn numbers_of(records: &[Record]) -> String {
+        numbers(&groups(records)[0]).replace('\u{a0}', " ")
+    }
+
+    #[test]
+    fn a_slope_takes_five_counts() {
+        let records = fixture::sweep(2);
+        let text = numbers_of(&records);
+        // The fixture's 4 MB of fixed costs are in every quotient and not in the slope.
+        assert!(text.contains("| null | 7,6"), "{text}");
+        let few: Vec<Record> = records
+            .into_iter()
+            .filter(|record| record.case.connections <= 5_000)
+            .collect();
+        assert!(numbers_of(&few).contains("a slope needs 5 counts of 1,000 connections or more"));
+    }
+
+    #[test]
+    fn missing_is_a_dash_with_what_was_in_the_way() {
+        let text = numbers_of(&fixture::sweep(2));
+        assert!(text.contains("– (RLIMIT\\_NOFILE)"), "{text}");
+        let rates = text.split("**Latency").next().unwrap();
+        assert!(
+            !rates.contains("null"),
+            "an engine without any rate has no column"
+        );
+    }
+
+    #[test]
+    fn a_single_run_has_no_interval() {
+        let text = numbers_of(&[fixture::record(Engine::Epoll, 10, 0)]);
+        assert!(
+            text.contains("| 10 | 136 k |") || text.contains("| 10 | 13"),
+            "{text}"
+        );
+        assert!(!text.contains(" k ± "), "{text}");
+    }
+}

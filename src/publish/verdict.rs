@@ -1,0 +1,294 @@
+//! Who is faster: each arm against the reference, paired within repeats, judged by the A/A arm.
+
+use super::group::{Group, Point, Series, metric};
+use super::theme::FLOOR;
+use crate::statistics::{self, Interval};
+use fourtuple_spec::Engine;
+use fourtuple_spec::record::Record;
+
+/// The engine that the others are compared with, where it ran.
+pub const REFERENCE: Engine = Engine::Epoll;
+
+/// What a comparison comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// More echoes a second than the reference, by more than the noise.
+    Faster,
+    /// Fewer, by more than the noise.
+    Slower,
+    /// Inside the width of the A/A arm, or the interval holds 1.
+    NoDifference,
+    /// Too few pairs of valid runs to tell.
+    Open,
+}
+
+impl Verdict {
+    /// In words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Faster => "faster",
+            Self::Slower => "slower",
+            Self::NoDifference => "no difference",
+            Self::Open => "not decided",
+        }
+    }
+}
+
+/// One arm against the reference at one connection count.
+#[derive(Clone, Debug)]
+pub struct Comparison {
+    /// The connection count.
+    pub connections: u32,
+    /// The arm.
+    pub name: String,
+    /// Ratio of rates, arm to reference: geometric mean over pairs.
+    pub ratio: f64,
+    /// Its interval; `None` for a single pair.
+    pub interval: Option<Interval>,
+    /// Pairs of valid runs of one repeat.
+    pub pairs: usize,
+    /// Exact sign-flip probability, adjusted by Holm for all comparisons of the group.
+    pub p_value: Option<f64>,
+    /// What it comes to.
+    pub verdict: Verdict,
+}
+
+/// All comparisons of a group.
+#[derive(Clone, Debug)]
+pub struct Verdicts {
+    /// The reference's name.
+    pub reference: String,
+    /// The comparisons, by connection count and arm.
+    pub comparisons: Vec<Comparison>,
+    /// Width of the A/A arm by connection count: a ratio within 1 ÷ it and 1 × it is noise.
+    pub noise: Vec<(u32, Option<f64>)>,
+    /// Share of the floor's rate, by connection count and arm.
+    pub floor_shares: Vec<(u32, String, f64)>,
+}
+
+/// Compares every arm that serves with the reference; `None` if there is nothing to compare.
+pub fn verdicts(group: &Group<'_>) -> Option<Verdicts> {
+    let arms: Vec<&Series<'_>> = group
+        .series
+        .iter()
+        .filter(|series| is_arm(series))
+        .collect();
+    let reference = arms
+        .iter()
+        .find(|series| series.engine == REFERENCE)
+        .or(arms.first())?;
+    let mut verdicts = Verdicts {
+        reference: reference.name.clone(),
+        comparisons: Vec::new(),
+        noise: Vec::new(),
+        floor_shares: Vec::new(),
+    };
+    for base in &reference.points {
+        let noise = noise_width(group, base.connections);
+        verdicts.noise.push((base.connections, noise));
+        let others = arms.iter().filter(|series| series.name != reference.name);
+        let points = others.filter_map(|series| Some((series, series.point(base.connections)?)));
+        verdicts
+            .comparisons
+            .extend(points.filter_map(|(series, point)| {
+                let pairs = pairs(point, base);
+                let ratio = statistics::log_ratios(&pairs)?;
+                Some(comparison(
+                    &series.name,
+                    base.connections,
+                    &pairs,
+                    &ratio,
+                    noise,
+                ))
+            }));
+    }
+    adjust(&mut verdicts.comparisons);
+    verdicts.floor_shares = floor_shares(group, &arms);
+    (!verdicts.comparisons.is_empty() || !verdicts.floor_shares.is_empty()).then_some(verdicts)
+}
+
+/// How far the two arms of the A/A pair differ: the far end of the interval of their ratio, above 1.
+///
+/// `None` without an A/A arm, or with a single pair of runs.
+pub fn noise_width(group: &Group<'_>, connections: u32) -> Option<f64> {
+    let controls = group.series.iter().filter(|series| series.is_control);
+    let widths = controls.filter_map(|control| {
+        let twin = group.arm(control.engine)?;
+        let pairs = pairs(control.point(connections)?, twin.point(connections)?);
+        let interval = statistics::paired_ratio(&pairs)?;
+        Some(interval.high.max(1.0 / interval.low))
+    });
+    widths.max_by(f64::total_cmp)
+}
+
+/// Rates of the valid runs of both points that share a repeat; of several runs of a repeat the last.
+fn pairs(point: &Point<'_>, base: &Point<'_>) -> Vec<(f64, f64)> {
+    let mut repeats: Vec<u32> = point.valid_runs().map(|run| run.case.repeat).collect();
+    repeats.sort_unstable();
+    repeats.dedup();
+    let rate = |point: &Point<'_>, repeat: u32| {
+        let runs = point
+            .valid_runs()
+            .filter(|run: &&Record| run.case.repeat == repeat);
+        runs.filter_map(metric::rate).last()
+    };
+    repeats
+        .into_iter()
+        .filter_map(|repeat| Some((rate(point, repeat)?, rate(base, repeat)?)))
+        .collect()
+}
+
+fn comparison(
+    name: &str,
+    connections: u32,
+    pairs: &[(f64, f64)],
+    log_ratios: &[f64],
+    noise: Option<f64>,
+) -> Comparison {
+    let interval = statistics::paired_ratio(pairs);
+    let mean = log_ratios.iter().sum::<f64>() / log_ratios.len() as f64;
+    Comparison {
+        connections,
+        name: name.to_owned(),
+        ratio: mean.exp(),
+        interval,
+        pairs: pairs.len(),
+        p_value: statistics::sign_flip_p_value(log_ratios),
+        verdict: interval.map_or(Verdict::Open, |interval| judge(&interval, noise)),
+    }
+}
+
+/// A difference needs an interval without 1, and to lie outside the A/A width; without an A/A arm
+/// nobody knows the noise, so nothing is decided.
+fn judge(interval: &Interval, noise: Option<f64>) -> Verdict {
+    let Some(noise) = noise else {
+        return Verdict::Open;
+    };
+    if interval.low > 1.0 && interval.estimate > noise {
+        Verdict::Faster
+    } else if interval.high < 1.0 && interval.estimate < 1.0 / noise {
+        Verdict::Slower
+    } else {
+        Verdict::NoDifference
+    }
+}
+
+fn adjust(comparisons: &mut [Comparison]) {
+    let p_values: Vec<f64> = comparisons
+        .iter()
+        .filter_map(|comparison| comparison.p_value)
+        .collect();
+    let adjusted = statistics::holm(&p_values);
+    let with_p = comparisons
+        .iter_mut()
+        .filter(|comparison| comparison.p_value.is_some());
+    for (comparison, value) in with_p.zip(adjusted) {
+        comparison.p_value = Some(value);
+    }
+}
+
+fn floor_shares(group: &Group<'_>, arms: &[&Series<'_>]) -> Vec<(u32, String, f64)> {
+    let Some(floor) = group.arm(FLOOR) else {
+        return Vec::new();
+    };
+    let valid_rate = |point: &Point<'_>| {
+        point
+            .estimate(metric::rate)
+            .filter(|estimate| !estimate.is_hollow)
+            .map(|estimate| estimate.value)
+    };
+    let mut shares = Vec::new();
+    for point in &floor.points {
+        let Some(ceiling) = valid_rate(point) else {
+            continue;
+        };
+        for series in arms {
+            let rate = series.point(point.connections).and_then(valid_rate);
+            shares
+                .extend(rate.map(|rate| (point.connections, series.name.clone(), rate / ceiling)));
+        }
+    }
+    shares
+}
+
+fn is_arm(series: &Series<'_>) -> bool {
+    !series.is_control && series.engine != FLOOR && series.engine.profile().echoes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture;
+    use super::super::group::groups;
+    use super::*;
+    use fourtuple_spec::record::Outcome;
+
+    fn at(rate: f64, engine: Engine, repeat: u32) -> Record {
+        let mut record = fixture::record(engine, 1_000, repeat);
+        record.throughput.echoes_per_second = Some(rate);
+        record
+    }
+
+    /// Three repeats on a host that gets faster by the repeat; the A/A arm is off by 2 %.
+    fn block(factor: f64) -> Vec<Record> {
+        let mut records = Vec::new();
+        for (repeat, speed) in [(0, 100.0), (1, 130.0), (2, 160.0)] {
+            let wobble = 1.0 + 0.002 * f64::from(repeat);
+            records.push(at(speed, Engine::Epoll, repeat));
+            records.push(at(speed * factor * wobble, Engine::Uring, repeat));
+            records.push(fixture::control(
+                at(speed * 1.02 * wobble, Engine::Epoll, repeat),
+                repeat,
+            ));
+        }
+        records
+    }
+
+    fn verdict(records: &[Record]) -> Verdict {
+        verdicts(&groups(records)[0]).unwrap().comparisons[0].verdict
+    }
+
+    #[test]
+    fn a_difference_inside_the_a_a_width_is_none() {
+        assert_eq!(verdict(&block(1.10)), Verdict::Faster);
+        assert_eq!(verdict(&block(1.01)), Verdict::NoDifference);
+        assert_eq!(verdict(&block(0.90)), Verdict::Slower);
+    }
+
+    #[test]
+    fn pairing_takes_out_the_speed_of_the_host() {
+        let records = block(1.10);
+        let verdicts = verdicts(&groups(&records)[0]).unwrap();
+        let comparison = &verdicts.comparisons[0];
+        assert!(
+            (comparison.ratio - 1.102).abs() < 1e-3,
+            "{}",
+            comparison.ratio
+        );
+        assert!(comparison.interval.unwrap().relative_half_width() < 0.01);
+        assert_eq!((comparison.pairs, comparison.p_value), (3, Some(0.25)));
+    }
+
+    #[test]
+    fn without_a_second_run_or_an_a_a_arm_nothing_is_decided() {
+        let single: Vec<Record> = block(1.5)
+            .into_iter()
+            .filter(|record| record.case.repeat == 0)
+            .collect();
+        assert_eq!(verdict(&single), Verdict::Open);
+        let without: Vec<Record> = block(1.5)
+            .into_iter()
+            .filter(|record| !record.case.control)
+            .collect();
+        assert_eq!(verdict(&without), Verdict::Open);
+    }
+
+    #[test]
+    fn invalid_runs_are_left_out() {
+        let mut records = block(1.10);
+        let invalid = records
+            .iter_mut()
+            .filter(|record| record.case.engine == Engine::Uring);
+        invalid.for_each(|record| record.outcome = Outcome::Invalid);
+        assert!(verdicts(&groups(&records)[0]).is_none());
+    }
+}
