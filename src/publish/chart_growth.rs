@@ -2,7 +2,8 @@
 
 use super::chart::{LineChart, Spread, line_chart};
 use super::format::bytes;
-use super::group::{Group, MEMORY_CONNECTIONS_MIN, metric};
+use super::group::{Group, MEMORY_CONNECTIONS_MIN};
+use super::metric;
 use super::theme::Theme;
 
 /// Draws the chart; `None` with fewer than two counts at which memory was read.

@@ -2,7 +2,8 @@
 
 use super::chart::{LineChart, Spread, line_chart};
 use super::format::{duration_ns, duration_tick};
-use super::group::{Group, metric};
+use super::group::Group;
+use super::metric;
 use super::theme::Theme;
 
 /// Draws the chart; `None` without any latency.

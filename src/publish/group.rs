@@ -1,7 +1,9 @@
 //! From records to series: one group for each shape of load, in it one series for each arm.
 
+use super::metric;
+use super::point::Point;
 use crate::statistics::{self, Interval};
-use fourtuple_spec::record::{Outcome, Record};
+use fourtuple_spec::Record;
 use fourtuple_spec::{ClientKind, Engine, Mode, Peer};
 
 /// The fewest connections at which memory of one connection means anything.
@@ -9,59 +11,6 @@ pub const MEMORY_CONNECTIONS_MIN: u32 = 1_000;
 
 /// The fewest connection counts that a slope is taken over.
 pub const SLOPE_COUNTS_MIN: usize = 5;
-
-/// A number of one run; `None` where the run has none.
-pub type Metric = fn(&Record) -> Option<f64>;
-
-/// The numbers that charts and tables show, by name.
-pub mod metric {
-    use super::Record;
-
-    /// Verified echoes a second.
-    pub fn rate(record: &Record) -> Option<f64> {
-        record.throughput.echoes_per_second
-    }
-    /// Median latency, nanoseconds.
-    pub fn p50(record: &Record) -> Option<f64> {
-        record.latency_ns.p50.map(|value| value as f64)
-    }
-    /// 99th percentile of latency, nanoseconds.
-    pub fn p99(record: &Record) -> Option<f64> {
-        record.latency_ns.p99.map(|value| value as f64)
-    }
-    /// 99.9th percentile of latency, nanoseconds.
-    pub fn p999(record: &Record) -> Option<f64> {
-        record.latency_ns.p999.map(|value| value as f64)
-    }
-    /// CPU of the server for one echo, nanoseconds.
-    pub fn server_cpu(record: &Record) -> Option<f64> {
-        record.cpu.server_ns_per_echo
-    }
-    /// CPU of the client for one echo, nanoseconds.
-    pub fn client_cpu(record: &Record) -> Option<f64> {
-        record.cpu.client_ns_per_echo
-    }
-    /// Kernel memory of a connection, bytes.
-    pub fn kernel_bytes(record: &Record) -> Option<f64> {
-        record.memory.kernel_bytes_per_connection
-    }
-    /// User memory of the server for a connection, bytes.
-    pub fn server_bytes(record: &Record) -> Option<f64> {
-        record.memory.server_user_bytes_per_connection
-    }
-    /// User memory of the client for a connection, bytes.
-    pub fn client_bytes(record: &Record) -> Option<f64> {
-        record.memory.client_user_bytes_per_connection
-    }
-    /// Share of the memory taken that nothing explains.
-    pub fn unattributed(record: &Record) -> Option<f64> {
-        record.memory.unattributed_share
-    }
-    /// Connections opened a second.
-    pub fn setup_rate(record: &Record) -> Option<f64> {
-        record.setup.connections_per_second
-    }
-}
 
 /// What must be equal for two runs to stand on one chart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,28 +49,6 @@ pub struct Series<'a> {
     pub client: ClientKind,
     /// Its runs by connection count, ascending.
     pub points: Vec<Point<'a>>,
-}
-
-/// All runs of one case.
-#[derive(Debug)]
-pub struct Point<'a> {
-    /// The connection count.
-    pub connections: u32,
-    /// The runs.
-    pub runs: Vec<&'a Record>,
-}
-
-/// What several runs say about one number.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Estimate {
-    /// Geometric mean over runs, or the median where a value is not positive.
-    pub value: f64,
-    /// Its interval; `None` for a single run.
-    pub interval: Option<Interval>,
-    /// How many runs it rests on.
-    pub runs: usize,
-    /// Whether it rests on invalid runs, because there are no others.
-    pub is_hollow: bool,
 }
 
 /// Groups records by shape: smaller messages first, then smaller depth.
@@ -189,11 +116,6 @@ impl Shape {
     pub fn memory_scope(&self) -> &'static str {
         match self.peer {
             Peer::Kernel => "both endpoints of a connection",
-            #[allow(
-                unreachable_patterns,
-                reason = "peers without an end on this machine are to come"
-            )]
-            _ => "the server's endpoint alone",
         }
     }
 }
@@ -243,7 +165,7 @@ impl<'a> Series<'a> {
             .iter()
             .filter(|point| point.connections >= MEMORY_CONNECTIONS_MIN)
             .filter_map(|point| {
-                let totals: Vec<f64> = point.valid_runs().filter_map(|run| total(run)).collect();
+                let totals: Vec<f64> = point.valid_runs().filter_map(total).collect();
                 Some((f64::from(point.connections), statistics::median(&totals)?))
             })
             .collect();
@@ -251,72 +173,13 @@ impl<'a> Series<'a> {
     }
 }
 
-impl<'a> Point<'a> {
-    /// The runs that broke no rule of measuring.
-    pub fn valid_runs(&self) -> impl Iterator<Item = &'a Record> {
-        self.with_outcome(Outcome::Ok)
-    }
-
-    /// The numbers of runs that broke a rule of measuring.
-    pub fn invalid_values(&self, metric: Metric) -> Vec<f64> {
-        self.with_outcome(Outcome::Invalid)
-            .filter_map(metric)
-            .filter(|value| value.is_finite())
-            .collect()
-    }
-
-    /// What the runs say about a number; `None` if none of them has it.
-    pub fn estimate(&self, metric: Metric) -> Option<Estimate> {
-        let valid: Vec<f64> = self
-            .valid_runs()
-            .filter_map(metric)
-            .filter(|value| value.is_finite())
-            .collect();
-        let is_hollow = valid.is_empty();
-        let values = if is_hollow {
-            self.invalid_values(metric)
-        } else {
-            valid
-        };
-        let value = statistics::geometric_mean(&values).or_else(|| statistics::median(&values))?;
-        Some(Estimate {
-            value,
-            interval: statistics::log_interval(&values),
-            runs: values.len(),
-            is_hollow,
-        })
-    }
-
-    /// Why there is no number: the limiter of a run that failed, or the first words of its error.
-    pub fn failure(&self) -> Option<&'a str> {
-        let failed: Vec<&Record> = self.with_outcome(Outcome::Error).collect();
-        let limiter = failed.iter().find_map(|record| record.limiter.as_deref());
-        let error = failed.iter().find_map(|record| record.error.as_deref());
-        let first_words =
-            |text: &'a str| text.split([':', ';', '\n']).next().unwrap_or(text).trim();
-        limiter
-            .or(error.map(first_words))
-            .or(failed.first().map(|_| "failed"))
-    }
-
-    fn with_outcome(&self, outcome: Outcome) -> impl Iterator<Item = &'a Record> {
-        self.runs
-            .iter()
-            .copied()
-            .filter(move |record| record.outcome == outcome)
-    }
-}
-
 /// An enumeration's name as it stands in records.
-pub fn kebab<T: std::fmt::Debug>(value: &T) -> String {
-    let mut name = String::new();
-    for character in format!("{value:?}").chars() {
-        if character.is_uppercase() && !name.is_empty() {
-            name.push('-');
-        }
-        name.extend(character.to_lowercase());
-    }
-    name
+pub fn kebab(value: &impl serde::Serialize) -> String {
+    let written = serde_json::to_value(value);
+    written
+        .ok()
+        .and_then(|name| Some(name.as_str()?.to_owned()))
+        .unwrap_or_default()
 }
 
 fn series<'a>(records: &[&'a Record]) -> Vec<Series<'a>> {
@@ -405,49 +268,6 @@ mod tests {
         assert_eq!(
             groups[1].shape.words(),
             "4,096-byte messages, depth 1, closed loop, kernel peers"
-        );
-    }
-
-    #[test]
-    fn invalid_runs_are_used_only_where_there_are_no_others() {
-        let mut records = vec![
-            fixture::record(Engine::Epoll, 100, 0),
-            fixture::record(Engine::Epoll, 100, 1),
-        ];
-        records[0].throughput.echoes_per_second = Some(100.0);
-        records[1].throughput.echoes_per_second = Some(900.0);
-        records[1].outcome = Outcome::Invalid;
-        let groups_of_two = groups(&records);
-        let estimate = groups_of_two[0].series[0].points[0]
-            .estimate(metric::rate)
-            .unwrap();
-        assert!(
-            (estimate.value - 100.0).abs() < 1e-9
-                && !estimate.is_hollow
-                && estimate.interval.is_none()
-        );
-        records[0].outcome = Outcome::Error;
-        let groups_of_one = groups(&records);
-        let estimate = groups_of_one[0].series[0].points[0]
-            .estimate(metric::rate)
-            .unwrap();
-        assert!((estimate.value - 900.0).abs() < 1e-9 && estimate.is_hollow);
-    }
-
-    #[test]
-    fn a_failure_is_named_by_its_limiter_before_its_error() {
-        let mut record = fixture::failed(Engine::Tokio, 20_000, 0, Some("RLIMIT_NOFILE"));
-        let records = vec![record.clone()];
-        assert_eq!(
-            groups(&records)[0].series[0].points[0].failure(),
-            Some("RLIMIT_NOFILE")
-        );
-        record.limiter = None;
-        record.error = Some("accept: too many open files".to_owned());
-        let records = vec![record];
-        assert_eq!(
-            groups(&records)[0].series[0].points[0].failure(),
-            Some("accept")
         );
     }
 

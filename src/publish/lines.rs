@@ -1,7 +1,8 @@
 //! Lines over connection counts: what is drawn for each series, before it is drawn.
 
 use super::format;
-use super::group::{Group, Metric, Series};
+use super::group::{Group, Series};
+use super::metric::Metric;
 use super::theme::{FLOOR, Theme};
 
 /// What a line stands for, and so how it is drawn.
@@ -213,7 +214,8 @@ fn stop(series: &Series<'_>, last: u32) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::group::{groups, metric};
+    use super::super::group::groups;
+    use super::super::metric;
     use super::super::theme::LIGHT;
     use super::super::{fixture, format};
     use super::*;

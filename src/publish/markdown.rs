@@ -1,9 +1,18 @@
 //! Tables and text in Markdown.
 
-/// A table; the first column is set left, the others right.
-pub fn table(headings: &[String], rows: &[Vec<String>]) -> String {
+/// A table of numbers: the first column is set left, the others right.
+pub fn numbers(headings: &[String], rows: &[Vec<String>]) -> String {
+    table(headings, rows, "---:")
+}
+
+/// A table of words: every column is set left.
+pub fn words(headings: &[String], rows: &[Vec<String>]) -> String {
+    table(headings, rows, "---")
+}
+
+fn table(headings: &[String], rows: &[Vec<String>], rule: &str) -> String {
     let mut text = line(headings);
-    let rules = (0..headings.len()).map(|index| if index == 0 { "---" } else { "---:" }.to_owned());
+    let rules = (0..headings.len()).map(|index| if index == 0 { "---" } else { rule }.to_owned());
     text.push_str(&line(&rules.collect::<Vec<_>>()));
     for row in rows {
         text.push_str(&line(row));
@@ -43,7 +52,7 @@ mod tests {
     #[test]
     fn a_cell_cannot_end_its_row() {
         assert_eq!(escape("a|b\n<c> & `d`"), "a\\|b &lt;c&gt; &amp; \\`d\\`");
-        let table = table(&["a".into(), "b".into()], &[vec!["1".into(), "2".into()]]);
+        let table = numbers(&["a".into(), "b".into()], &[vec!["1".into(), "2".into()]]);
         assert_eq!(table, "| a | b |\n| --- | ---: |\n| 1 | 2 |\n");
     }
 }

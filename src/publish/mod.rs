@@ -18,6 +18,8 @@ mod group;
 mod labels;
 mod lines;
 mod markdown;
+mod metric;
+mod point;
 mod readme;
 mod report;
 mod scale;

@@ -3,7 +3,7 @@
 use super::facts;
 use super::format::{MISSING, counted, memory_bytes, percent, ratio, shortened, whole};
 use super::group::{Group, kebab};
-use super::markdown::{escape, table};
+use super::markdown::{self, escape};
 use super::report::{About, Picture};
 use super::svg;
 use super::tables;
@@ -204,7 +204,7 @@ fn host(records: &[&Record]) -> String {
         vec![name, escape(&facts::distinct(records, fact))]
     };
     let rows: Vec<Vec<String>> = facts.iter().map(row).collect();
-    let table = table(&["what".to_owned(), "value".to_owned()], &rows);
+    let table = markdown::words(&["what".to_owned(), "value".to_owned()], &rows);
     format!("## Host\n\n{table}\n")
 }
 
@@ -291,7 +291,7 @@ fn failures(records: &[&Record]) -> String {
     let headings = ["case", "repeat", "outcome", "limiter", "error"].map(str::to_owned);
     format!(
         "## Invalid and failed runs\n\n{}\n",
-        table(&headings, &rows)
+        markdown::words(&headings, &rows)
     )
 }
 

@@ -1,6 +1,8 @@
 //! The parts of one connection's memory, by engine, at a count that all engines have.
 
-use super::group::{Group, MEMORY_CONNECTIONS_MIN, Point, Series, metric};
+use super::group::{Group, MEMORY_CONNECTIONS_MIN, Series};
+use super::metric;
+use super::point::Point;
 use super::theme::{CACHES_NAMED_MAX, Part};
 use crate::statistics::median;
 use fourtuple_spec::record::Record;

@@ -2,7 +2,9 @@
 
 use super::facts;
 use super::format::{self, MISSING, bytes, duration_ns, or_missing, percent, rate, ratio};
-use super::group::{Group, MEMORY_CONNECTIONS_MIN, Metric, Point, Series, groups, metric};
+use super::group::{Group, MEMORY_CONNECTIONS_MIN, Series, groups};
+use super::metric::{self, Metric};
+use super::point::Point;
 use super::verdict::{Verdict, Verdicts, verdicts};
 use fourtuple_spec::Record;
 use fourtuple_spec::record::Outcome;

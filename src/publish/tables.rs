@@ -1,10 +1,10 @@
 //! The tables of a README: one for each number, connections down, engines across.
 
 use super::format::{self, MISSING, bytes, counted, duration_ns, or_missing, percent, whole};
-use super::group::{
-    Group, MEMORY_CONNECTIONS_MIN, Metric, Point, SLOPE_COUNTS_MIN, Series, metric,
-};
-use super::markdown::{escape, table};
+use super::group::{Group, MEMORY_CONNECTIONS_MIN, SLOPE_COUNTS_MIN, Series};
+use super::markdown::{self, escape};
+use super::metric::{self, Metric};
+use super::point::Point;
 
 /// One table: what it shows and what stands in a cell.
 struct Table {
@@ -18,7 +18,7 @@ const TABLES: [Table; 3] = [
         cell: rate,
     },
     Table {
-        title: "Latency, p50 / p99",
+        title: "Latency, p50 / p99 / p99.9",
         cell: latency,
     },
     Table {
@@ -27,10 +27,20 @@ const TABLES: [Table; 3] = [
     },
 ];
 
-const MEMORY: Table = Table {
-    title: "Memory of a connection: kernel / server user / client user (unattributed share)",
-    cell: memory,
-};
+const MEMORY: [Table; 3] = [
+    Table {
+        title: "Kernel memory of a connection",
+        cell: kernel,
+    },
+    Table {
+        title: "User memory of a connection, server / client",
+        cell: user,
+    },
+    Table {
+        title: "Share of the memory taken that nothing explains",
+        cell: unattributed,
+    },
+];
 
 /// All tables of a group.
 pub fn numbers(group: &Group<'_>) -> String {
@@ -38,7 +48,9 @@ pub fn numbers(group: &Group<'_>) -> String {
     for one in &TABLES {
         text.push_str(&over_counts(group, one, 0));
     }
-    text.push_str(&over_counts(group, &MEMORY, MEMORY_CONNECTIONS_MIN));
+    for one in &MEMORY {
+        text.push_str(&over_counts(group, one, MEMORY_CONNECTIONS_MIN));
+    }
     text.push_str(&slopes(group));
     let points = || group.series.iter().flat_map(|series| &series.points);
     if points().any(|point| {
@@ -73,7 +85,7 @@ fn over_counts(group: &Group<'_>, one: &Table, least: u32) -> String {
     format!(
         "**{}**\n\n{}\n",
         one.title,
-        table(&headings, &rows.collect::<Vec<_>>())
+        markdown::numbers(&headings, &rows.collect::<Vec<_>>())
     )
 }
 
@@ -102,26 +114,33 @@ fn rate(point: &Point<'_>) -> Option<String> {
 }
 
 fn latency(point: &Point<'_>) -> Option<String> {
-    both(point, metric::p50, metric::p99, duration_ns)
+    let last = or_missing(value(point, metric::p999), duration_ns);
+    let first = both(point, metric::p50, metric::p99, duration_ns)?;
+    Some(format!("{first} / {last}"))
 }
 
 fn cpu(point: &Point<'_>) -> Option<String> {
     both(point, metric::server_cpu, metric::client_cpu, duration_ns)
 }
 
-fn memory(point: &Point<'_>) -> Option<String> {
-    let value = |metric: Metric| point.estimate(metric).map(|estimate| estimate.value);
-    let parts = [
-        metric::kernel_bytes as Metric,
-        metric::server_bytes,
-        metric::client_bytes,
-    ]
-    .map(value);
-    parts.iter().any(Option::is_some).then(|| {
-        let [kernel, server, client] = parts.map(|part| or_missing(part, bytes));
-        let share = or_missing(value(metric::unattributed), percent);
-        format!("{kernel} / {server} / {client} ({share})")
-    })
+fn kernel(point: &Point<'_>) -> Option<String> {
+    one(point, metric::kernel_bytes, bytes)
+}
+
+fn user(point: &Point<'_>) -> Option<String> {
+    both(point, metric::server_bytes, metric::client_bytes, bytes)
+}
+
+fn unattributed(point: &Point<'_>) -> Option<String> {
+    one(point, metric::unattributed, percent)
+}
+
+fn one(point: &Point<'_>, metric: Metric, form: fn(f64) -> String) -> Option<String> {
+    value(point, metric).map(form)
+}
+
+fn value(point: &Point<'_>, metric: Metric) -> Option<f64> {
+    point.estimate(metric).map(|estimate| estimate.value)
 }
 
 fn both(
@@ -130,8 +149,7 @@ fn both(
     second: Metric,
     form: fn(f64) -> String,
 ) -> Option<String> {
-    let value = |metric: Metric| point.estimate(metric).map(|estimate| estimate.value);
-    let (first, second) = (value(first), value(second));
+    let (first, second) = (value(point, first), value(point, second));
     first.or(second)?;
     Some(format!(
         "{} / {}",
@@ -161,7 +179,7 @@ fn slopes(group: &Group<'_>) -> String {
         let headings = ["engine", "kernel bytes a connection", "95 % interval"].map(str::to_owned);
         return format!(
             "**Kernel memory as a slope over connection counts** (Theil–Sen, {scope}): fixed costs drop out.\n\n{}\n",
-            table(&headings, &rows)
+            markdown::numbers(&headings, &rows)
         );
     }
     let has_memory = group

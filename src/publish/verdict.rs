@@ -1,6 +1,8 @@
 //! Who is faster: each arm against the reference, paired within repeats, judged by the A/A arm.
 
-use super::group::{Group, Point, Series, metric};
+use super::group::{Group, Series};
+use super::metric;
+use super::point::Point;
 use super::theme::FLOOR;
 use crate::statistics::{self, Interval};
 use fourtuple_spec::Engine;

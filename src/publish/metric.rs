@@ -1,0 +1,61 @@
+//! The numbers that charts and tables show, by name.
+
+use fourtuple_spec::Record;
+
+/// A number of one run; `None` where the run has none.
+pub type Metric = fn(&Record) -> Option<f64>;
+
+/// Verified echoes a second.
+pub fn rate(record: &Record) -> Option<f64> {
+    record.throughput.echoes_per_second
+}
+
+/// Median latency, nanoseconds.
+pub fn p50(record: &Record) -> Option<f64> {
+    record.latency_ns.p50.map(|value| value as f64)
+}
+
+/// 99th percentile of latency, nanoseconds.
+pub fn p99(record: &Record) -> Option<f64> {
+    record.latency_ns.p99.map(|value| value as f64)
+}
+
+/// 99.9th percentile of latency, nanoseconds.
+pub fn p999(record: &Record) -> Option<f64> {
+    record.latency_ns.p999.map(|value| value as f64)
+}
+
+/// CPU of the server for one echo, nanoseconds.
+pub fn server_cpu(record: &Record) -> Option<f64> {
+    record.cpu.server_ns_per_echo
+}
+
+/// CPU of the client for one echo, nanoseconds.
+pub fn client_cpu(record: &Record) -> Option<f64> {
+    record.cpu.client_ns_per_echo
+}
+
+/// Kernel memory of a connection, bytes.
+pub fn kernel_bytes(record: &Record) -> Option<f64> {
+    record.memory.kernel_bytes_per_connection
+}
+
+/// User memory of the server for a connection, bytes.
+pub fn server_bytes(record: &Record) -> Option<f64> {
+    record.memory.server_user_bytes_per_connection
+}
+
+/// User memory of the client for a connection, bytes.
+pub fn client_bytes(record: &Record) -> Option<f64> {
+    record.memory.client_user_bytes_per_connection
+}
+
+/// Share of the memory taken that nothing explains.
+pub fn unattributed(record: &Record) -> Option<f64> {
+    record.memory.unattributed_share
+}
+
+/// Connections opened a second.
+pub fn setup_rate(record: &Record) -> Option<f64> {
+    record.setup.connections_per_second
+}
