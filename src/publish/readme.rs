@@ -239,13 +239,19 @@ fn limits_of_meaning(records: &[&Record]) -> String {
 }
 
 fn warnings(records: &[&Record]) -> String {
-    let mut counted_warnings: Vec<(&str, Vec<String>)> = Vec::new();
+    let mut counted_warnings: Vec<(String, Vec<String>)> = Vec::new();
     for record in records {
-        for warning in &record.warnings {
+        // A limiter of a run that went well did not stop it: it held the rate down.
+        let limiter = record
+            .limiter
+            .iter()
+            .filter(|_| record.outcome == Outcome::Ok);
+        let held = limiter.map(|limiter| format!("the rate was held down by: {limiter}"));
+        for warning in record.warnings.iter().cloned().chain(held) {
             let label = record.case.label();
             match counted_warnings
                 .iter_mut()
-                .find(|(known, _)| known == warning)
+                .find(|(known, _)| *known == warning)
             {
                 Some((_, labels)) => labels.push(label),
                 None => counted_warnings.push((warning, vec![label])),
@@ -255,7 +261,7 @@ fn warnings(records: &[&Record]) -> String {
     if counted_warnings.is_empty() {
         return String::new();
     }
-    let line = |(warning, labels): &(&str, Vec<String>)| {
+    let line = |(warning, labels): &(String, Vec<String>)| {
         let runs = counted(labels.len(), "run");
         let mut cases = labels.clone();
         cases.sort();
@@ -316,6 +322,7 @@ mod tests {
     fn it_says_what_was_run_and_what_failed() {
         let mut records = fixture::sweep(3);
         records[0].warnings.push("steal over 2 %".to_owned());
+        records[1].limiter = Some("client-cpu".to_owned());
         let text = readme_of(&records);
         for part in [
             "# standard\n",
@@ -324,6 +331,7 @@ mod tests {
             "share of the floor: `uring` ",
             "The machine was virtual",
             "- steal over 2 % (1 run: uring × 1)",
+            "- the rate was held down by: client-cpu (1 run: epoll × 1)",
             "| tokio × 20000 | 2 | error | RLIMIT\\_NOFILE | accept: EMFILE at 19,990 \\| RLIMIT\\_NOFILE is",
         ] {
             assert!(text.contains(part), "{part:?} is missing from\n{text}");
