@@ -1,4 +1,5 @@
-//! Records as a sweep would write them, from figures that were measured; for tests alone.
+//! Records as a sweep would write them; for tests alone. Their figures are made up, near what engines do,
+//! and are nobody's measurement.
 
 use fourtuple_spec::record::*;
 use fourtuple_spec::{AddressMode, Case, ClientKind, Engine, Mode, NetworkChoice, Peer};
