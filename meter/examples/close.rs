@@ -5,6 +5,7 @@
 //! Connections are made by child processes, 9,000 pairs each, because each end takes a descriptor.
 
 use fourtuple_meter::{MemorySnapshot, Subjects};
+use fourtuple_spec::record::Ledger;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -37,21 +38,32 @@ fn main() -> std::io::Result<()> {
     }
     std::thread::sleep(Duration::from_millis(500));
     let ledger = MemorySnapshot::take(&subjects).ledger_since(&baseline, "held");
-    println!("{ledger:#?}");
-    if let (Some(taken), Some(unattributed)) = (ledger.taken_bytes, ledger.unattributed_bytes) {
-        let pair = |bytes: i64| bytes as f64 / f64::from(pairs.max(1));
-        println!(
-            "taken {:.0} B a pair, unattributed {:.0} B a pair, {:.2} %",
-            pair(taken),
-            pair(unattributed),
-            100.0 * unattributed as f64 / taken as f64
-        );
-    }
+    print(&ledger, pairs);
     for child in &mut children {
         child.process.kill()?;
         child.process.wait()?;
     }
     Ok(())
+}
+
+fn print(ledger: &Ledger, pairs: u32) {
+    let line = |name: &str, bytes: Option<i64>| match bytes {
+        Some(bytes) => println!(
+            "{name:24} {bytes:12} {:8.0} B a pair",
+            bytes as f64 / f64::from(pairs.max(1))
+        ),
+        None => println!("{name:24}            ?"),
+    };
+    line("taken", ledger.taken_bytes);
+    for (part, bytes) in ledger.parts.iter().filter(|(_, bytes)| **bytes != Some(0)) {
+        line(part, *bytes);
+    }
+    line("unattributed", ledger.unattributed_bytes);
+    line("memory cgroup", ledger.cgroup_bytes);
+    line("private to the processes", ledger.server_user_bytes);
+    for note in &ledger.notes {
+        println!("{note}");
+    }
 }
 
 struct Holder {

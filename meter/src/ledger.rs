@@ -1,4 +1,44 @@
 //! The ledger: where memory went between two snapshots.
+//!
+//! `taken = −Δ(MemFree + pages on per-CPU lists)`, and the parts are chosen so that no page is in two:
+//!
+//! - `slab` is the pages of all caches in slabinfo. `slab_large` is what `Slab:` in meminfo has
+//!   beyond them: allocations above 8 KiB, which the kernel counts as slab but keeps in no cache
+//!   (hash tables, descriptor tables, an io_uring table of direct descriptors). Without slabinfo,
+//!   `slab` is the whole of `Slab:` and `slab_large` is unknown.
+//! - `vmalloc` is `VmallocUsed` less `KernelStack`: stacks are allocated by vmalloc (`CONFIG_VMAP_STACK`,
+//!   the default on x86-64 and arm64) and are in both lines. 2,000 threads: both grew by 32.8 MB.
+//! - `page_cache` is `Cached + Buffers`; tmpfs and shared memory are in it. `Mapped`, `Shmem`,
+//!   `KReclaimable` and the LRU lines are other cuts through the same pages and are left out.
+//! - `io_uring_rings` is found through the rings' mappings (see `maps`): no counter has those pages.
+//!   50 rings of 4,096 submissions and 65,536 completions took 115.2 MB, 115.2 MB by this rule.
+//! - `tcp_pages` is unread and unsent payload. It lies in page fragments that no counter shows, and
+//!   `mem` of sockstat is a charge in whole pages a socket, with the heads of the `sk_buff`s, which
+//!   are slab: 64 unread bytes a connection are charged 4,081 B and take 63 B of pages; 4,096 are
+//!   charged 8,155 B and take 4,071 to 4,101; 16,384 are charged 20,355 B and take 16,384 to 16,411.
+//!   So it cannot be computed from the charge. It is what would else be unattributed, **up to** what
+//!   is charged less the `sk_buff` caches: a bound, not a count, and a note says so where it is used.
+//!   With nothing in flight the charge is about 0, so a ledger at rest hides nothing in it.
+//!
+//! How well it closed, on 2 virtual cores, Linux 6.18, as root, other work going on, one `std::net`
+//! process for every 9,000 loopback pairs (`examples/close.rs`), unattributed as a share of taken:
+//!
+//! | pairs | taken a pair | unattributed |
+//! | --- | --- | --- |
+//! | 9,000, nothing else running | 7,949 B | 0.05 % |
+//! | 9,000, compilers running | 9 to 12 KB | 0.7 to 1.1 % |
+//! | 9,000, and 2,000 threads | 15,094 B | −0.04 % |
+//! | 27,000 | 8,641 B | 0.04 % |
+//! | 54,000 | 7,750 B | −0.07 % |
+//! | 108,000, two runs | 7,133 and 12,678 B | < 0.01 % |
+//!
+//! It closes while other work takes and frees memory, but that work is in `taken` and in the parts:
+//! the ledger is the machine's. A third run of 108,000 pairs met somebody else's 241 MB of charged
+//! socket buffers; they came out as 235 MB of `tcp_pages`.
+//!
+//! What stays unattributed: drivers' and other kernel pages taken straight from the page allocator,
+//! counters that lag (by up to 125 pages a core and counter, where `vm.stat_refresh` is refused),
+//! and what changes between the reading of one file and the next.
 
 use crate::memory::MemorySnapshot;
 use crate::slabinfo::Cache;
@@ -23,19 +63,30 @@ impl MemorySnapshot {
     /// Where memory went since `baseline`.
     pub fn ledger_since(&self, baseline: &Self, phase: &str) -> Ledger {
         let taken = delta(self.free_bytes(), baseline.free_bytes()).map(|free| -free);
-        let parts = self.parts_since(baseline);
-        let explained: i64 = parts.values().flatten().sum();
+        let mut parts = self.parts_since(baseline);
+        let remainder = taken.map(|taken| taken.saturating_sub(explained_bytes(&parts)));
+        let charged = self.tcp_charge_since(baseline);
+        let tcp = remainder
+            .zip(charged)
+            .map(|(remainder, charged)| remainder.clamp(charged.min(0), charged.max(0)));
+        parts.insert("tcp_pages".to_owned(), tcp);
+        let mut notes = self.notes_with(baseline);
+        if let (Some(tcp @ 1..), Some(charged)) = (tcp, charged) {
+            notes.push(format!(
+                "tcp_pages, {tcp} B, is what was left over, up to the {charged} B that TCP has charged beyond slab: a bound, not a count"
+            ));
+        }
         Ledger {
             phase: phase.to_owned(),
             taken_bytes: taken,
-            unattributed_bytes: taken.map(|taken| taken - explained),
+            unattributed_bytes: taken.map(|taken| taken.saturating_sub(explained_bytes(&parts))),
             parts,
             slab_by_cache: self.by_cache_since(baseline, |cache| cache.page_bytes),
             slab_objects_by_cache: self.by_cache_since(baseline, |cache| cache.object_bytes),
             server_user_bytes: delta(self.server_user_bytes, baseline.server_user_bytes),
             client_user_bytes: delta(self.client_user_bytes, baseline.client_user_bytes),
             cgroup_bytes: delta(self.cgroup_bytes, baseline.cgroup_bytes),
-            notes: self.notes_with(baseline),
+            notes,
         }
     }
 }
@@ -49,22 +100,47 @@ impl MemorySnapshot {
 
     fn parts_since(&self, baseline: &Self) -> BTreeMap<String, Option<i64>> {
         let line = |name: &&str| delta(self.meminfo_line(name), baseline.meminfo_line(name));
-        let sum = |names: &[&str]| names.iter().map(line).sum::<Option<i64>>();
+        let sum = |names: &[&str]| {
+            let mut lines = names.iter().map(line);
+            lines.try_fold(0i64, |sum, bytes| Some(sum.saturating_add(bytes?)))
+        };
         let mut parts: BTreeMap<String, Option<i64>> = MEMINFO_PARTS
             .iter()
             .map(|(part, more, less)| {
-                let bytes = sum(more).zip(sum(less)).map(|(more, less)| more - less);
+                let bytes = sum(more)
+                    .zip(sum(less))
+                    .map(|(more, less)| more.saturating_sub(less));
                 ((*part).to_owned(), bytes)
             })
             .collect();
         let all_slab = line(&"Slab");
         let caches = delta(self.cache_bytes(), baseline.cache_bytes());
         parts.insert("slab".to_owned(), caches.or(all_slab));
-        let large = all_slab.zip(caches).map(|(all, caches)| all - caches);
+        let large = all_slab
+            .zip(caches)
+            .map(|(all, caches)| all.saturating_sub(caches));
         parts.insert("slab_large".to_owned(), large);
         let rings = delta(self.io_uring_bytes, baseline.io_uring_bytes);
         parts.insert("io_uring_rings".to_owned(), rings);
         parts
+    }
+
+    /// What TCP charged to sockets, less the `sk_buff`s and their heads as far as caches of theirs
+    /// show them: those are slab. A cache that is merged under another name is missed, so it is a bound.
+    fn tcp_charge_since(&self, baseline: &Self) -> Option<i64> {
+        let charged = delta(self.tcp_charged_bytes, baseline.tcp_charged_bytes)?;
+        let objects = self.by_cache_since(baseline, |cache| cache.object_bytes);
+        let heads: i64 = objects
+            .iter()
+            .flatten()
+            .filter(|(name, _)| name.starts_with("skbuff_"))
+            .fold(0, |sum: i64, (_, bytes)| sum.saturating_add(*bytes));
+        let rest = charged.saturating_sub(heads);
+        Some(if rest.signum() == charged.signum() {
+            rest
+        } else {
+            0
+        })
     }
 
     fn by_cache_since(
@@ -95,6 +171,11 @@ impl MemorySnapshot {
     }
 }
 
+fn explained_bytes(parts: &BTreeMap<String, Option<i64>>) -> i64 {
+    let add = |sum: i64, bytes: &i64| sum.saturating_add(*bytes);
+    parts.values().flatten().fold(0, add)
+}
+
 fn delta(now: Option<u64>, before: Option<u64>) -> Option<i64> {
     Some(difference(now?, before?))
 }
@@ -103,4 +184,196 @@ fn delta(now: Option<u64>, before: Option<u64>) -> Option<i64> {
 fn difference(now: u64, before: u64) -> i64 {
     let limit = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
     limit(now) - limit(before)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::meminfo::Meminfo;
+    use proptest::prelude::*;
+
+    /// A machine whose memory is exactly these parts.
+    #[derive(Clone, Copy, Debug, Default)]
+    struct Machine {
+        free_kb: u64,
+        parked: u64,
+        anonymous_kb: u64,
+        cached_kb: u64,
+        stacks_kb: u64,
+        tcp_slabs: u64,
+        rings: u64,
+        tcp_charged: u64,
+    }
+
+    const TOTAL: u64 = 1 << 34;
+
+    impl Machine {
+        /// Slabs are 32 KiB; 8 KiB of slab is in no cache.
+        fn snapshot(self, has_slabinfo: bool) -> MemorySnapshot {
+            let slab_kb = self.tcp_slabs * 32 + 8;
+            let text = format!(
+                "MemFree: {} kB\nCached: {} kB\nBuffers: 0 kB\nAnonPages: {} kB\nSlab: {slab_kb} kB\n\
+                 KernelStack: {} kB\nVmallocUsed: {} kB\nPageTables: 0 kB\n",
+                self.free_kb, self.cached_kb, self.anonymous_kb, self.stacks_kb, self.stacks_kb,
+            );
+            let cache = Cache {
+                page_bytes: self.tcp_slabs << 15,
+                object_bytes: self.tcp_slabs * 30_000,
+            };
+            MemorySnapshot {
+                meminfo: Some(Meminfo::parse(&text).unwrap()),
+                per_cpu_list_bytes: Some(self.parked),
+                caches: has_slabinfo.then(|| [("TCP".to_owned(), cache)].into()),
+                tcp_charged_bytes: Some(self.tcp_charged),
+                io_uring_bytes: Some(self.rings),
+                ..MemorySnapshot::default()
+            }
+        }
+
+        /// The same machine with all that is not in a part free.
+        fn filled(mut self, hidden_kb: u64) -> Self {
+            let used_kb = self.anonymous_kb
+                + self.cached_kb
+                + self.stacks_kb
+                + 8
+                + self.tcp_slabs * 32
+                + self.rings / 1024
+                + self.parked / 1024
+                + hidden_kb;
+            self.free_kb = TOTAL / 1024 - used_kb;
+            self
+        }
+    }
+
+    fn machine() -> impl Strategy<Value = Machine> {
+        (
+            0..1u64 << 20,
+            0..1u64 << 20,
+            0..1u64 << 16,
+            0..1u64 << 10,
+            0..1u64 << 10,
+            0..1u64 << 10,
+        )
+            .prop_map(
+                |(anonymous_kb, cached_kb, stacks_kb, tcp_slabs, rings, parked)| Machine {
+                    anonymous_kb,
+                    cached_kb,
+                    stacks_kb,
+                    tcp_slabs,
+                    rings: rings << 12,
+                    parked: parked << 12,
+                    ..Machine::default()
+                },
+            )
+    }
+
+    proptest! {
+        #[test]
+        fn what_the_parts_hold_is_attributed_and_what_none_holds_is_not(
+            before in machine(), after in machine(), hidden_kb in 0u64..1 << 20, has_slabinfo: bool,
+        ) {
+            let before = before.filled(0).snapshot(has_slabinfo);
+            let after = after.filled(hidden_kb).snapshot(has_slabinfo);
+            let ledger = after.ledger_since(&before, "settle");
+            prop_assert_eq!(ledger.unattributed_bytes, Some(hidden_kb as i64 * 1024));
+            prop_assert_eq!(ledger.phase, "settle");
+            let sum: i64 = ledger.parts.values().flatten().sum();
+            prop_assert_eq!(ledger.taken_bytes, Some(sum + hidden_kb as i64 * 1024));
+        }
+    }
+
+    #[test]
+    fn unread_payload_is_attributed_up_to_what_tcp_has_charged() {
+        let before = Machine::default().filled(0).snapshot(true);
+        let charged = Machine {
+            tcp_charged: 1 << 20,
+            ..Machine::default()
+        };
+        let ledger = charged
+            .filled(512)
+            .snapshot(true)
+            .ledger_since(&before, "settle");
+        assert_eq!(ledger.parts["tcp_pages"], Some(512 << 10));
+        assert_eq!(ledger.unattributed_bytes, Some(0));
+        assert!(ledger.notes[0].contains("a bound, not a count"));
+        let ledger = charged
+            .filled(1536)
+            .snapshot(true)
+            .ledger_since(&before, "settle");
+        assert_eq!(ledger.parts["tcp_pages"], Some(1 << 20));
+        assert_eq!(ledger.unattributed_bytes, Some(512 << 10));
+    }
+
+    #[test]
+    fn the_heads_of_unread_messages_are_slab_and_not_tcp_pages() {
+        let mut before = Machine::default().filled(0).snapshot(true);
+        let charged = Machine {
+            tcp_charged: 1 << 20,
+            ..Machine::default()
+        };
+        let mut after = charged.filled(1024).snapshot(true);
+        for (snapshot, object_bytes) in [(&mut before, 0), (&mut after, 256 << 10)] {
+            let cache = Cache {
+                page_bytes: 0,
+                object_bytes,
+            };
+            snapshot
+                .caches
+                .as_mut()
+                .unwrap()
+                .insert("skbuff_small_head".to_owned(), cache);
+        }
+        let ledger = after.ledger_since(&before, "settle");
+        assert_eq!(ledger.parts["tcp_pages"], Some(768 << 10));
+    }
+
+    #[test]
+    fn what_this_kernel_does_not_count_is_null_and_not_zero() {
+        let snapshot = Machine::default().filled(0).snapshot(false);
+        let ledger = snapshot.ledger_since(&snapshot, "settle");
+        for part in ["secondary_page_tables", "balloon", "slab_large"] {
+            assert_eq!(ledger.parts[part], None, "{part}");
+        }
+        assert_eq!(ledger.parts["slab"], Some(0));
+        assert_eq!(ledger.slab_by_cache, None);
+        assert_eq!(ledger.server_user_bytes, None);
+        let blind = MemorySnapshot::default();
+        let ledger = blind.ledger_since(&snapshot, "settle");
+        assert_eq!(
+            (ledger.taken_bytes, ledger.unattributed_bytes),
+            (None, None)
+        );
+    }
+
+    #[test]
+    fn caches_that_did_not_change_are_left_out_and_new_ones_are_in() {
+        let few = Machine {
+            tcp_slabs: 2,
+            ..Machine::default()
+        }
+        .snapshot(true);
+        let mut more = Machine {
+            tcp_slabs: 5,
+            ..Machine::default()
+        }
+        .snapshot(true);
+        let new = Cache {
+            page_bytes: 4096,
+            object_bytes: 0,
+        };
+        more.caches
+            .as_mut()
+            .unwrap()
+            .insert("io_kiocb".to_owned(), new);
+        let ledger = more.ledger_since(&few, "ramp");
+        let pages = ledger.slab_by_cache.unwrap();
+        assert_eq!(
+            pages,
+            [("TCP".to_owned(), 3 << 15), ("io_kiocb".to_owned(), 4096)].into()
+        );
+        let objects = ledger.slab_objects_by_cache.unwrap();
+        assert_eq!(objects, [("TCP".to_owned(), 90_000)].into());
+        let same = few.ledger_since(&few, "ramp").slab_by_cache.unwrap();
+        assert!(same.is_empty());
+    }
 }

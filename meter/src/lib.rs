@@ -26,6 +26,9 @@ pub use host::host;
 pub use memory::{MemorySnapshot, available_bytes};
 pub use network::NetworkCounters;
 
+#[cfg(test)]
+mod garbage;
+
 /// Whose memory and CPU is read.
 #[derive(Clone, Debug, Default)]
 pub struct Subjects {

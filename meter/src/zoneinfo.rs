@@ -37,7 +37,7 @@ mod tests {
         );
         assert_eq!(
             per_cpu_list_pages(include_str!("../fixtures/zoneinfo-5.15")),
-            Ok(378 + 0 + 41)
+            Ok(378 + 41)
         );
         let error = per_cpu_list_pages("Node 0, zone DMA\n  count: -3\n").unwrap_err();
         assert_eq!(error.line, 2);
