@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 /// The lines by name, in bytes; lines that are counts (`HugePages_Total`) as they are.
 ///
-/// Lines come and go with kernels (`SecPageTables` since 6.0, `Percpu` since 4.20, `Balloon` since
-/// 6.16), so a line is looked up and may be absent.
+/// Lines come and go with kernels (`SecPageTables` and `Balloon` are young, `Hugetlb` and `Zswap`
+/// depend on how a kernel was built), so a line is looked up and may be absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Meminfo {
     bytes: BTreeMap<String, u64>,
