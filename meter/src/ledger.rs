@@ -14,7 +14,7 @@
 //!   50 rings of 4,096 submissions and 65,536 completions took 115.2 MB, 115.2 MB by this rule.
 //! - `tcp_pages` is unread and unsent payload. It lies in page fragments that no counter shows, and
 //!   `mem` of sockstat is a charge in whole pages a socket, with the heads of the `sk_buff`s, which
-//!   are slab: 64 unread bytes a connection are charged 4,081 B and take 63 B of pages; 4,096 are
+//!   are slab: 64 unread bytes a connection are charged 4,081 B and take 63 to 75 B of pages; 4,096 are
 //!   charged 8,155 B and take 4,071 to 4,101; 16,384 are charged 20,355 B and take 16,384 to 16,411.
 //!   So it cannot be computed from the charge. It is what would else be unattributed, **up to** what
 //!   is charged less the `sk_buff` caches: a bound, not a count, and a note says so where it is used.
@@ -25,9 +25,12 @@
 //!
 //! | pairs | taken a pair | unattributed |
 //! | --- | --- | --- |
-//! | 9,000, nothing else running | 7,949 B | 0.05 % |
-//! | 9,000, compilers running | 9 to 12 KB | 0.7 to 1.1 % |
+//! | 9,000, a quiet moment | 7,949 B | 0.05 % |
+//! | 9,000, while 31 MB of others' anonymous memory came | 11,741 B | 1.09 % |
+//! | 9,000, while 96 MB of it went | −453 B | 0.18 MB |
 //! | 9,000, and 2,000 threads | 15,094 B | −0.04 % |
+//! | 18,000 | 10,959 B | 0.04 % |
+//! | 18,000, as ordinary user, while 108 MB went | 2,471 B | 0.63 MB |
 //! | 27,000 | 8,641 B | 0.04 % |
 //! | 54,000 | 7,750 B | −0.07 % |
 //! | 108,000, two runs | 7,133 and 12,678 B | < 0.01 % |
