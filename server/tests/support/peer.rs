@@ -6,7 +6,7 @@ use rustix::net::{AddressFamily, SocketType, sockopt};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Length of the block that every stream repeats: a prime, so that neither a message nor a buffer
 /// divides it, and bytes from a wrong place differ.
@@ -46,7 +46,8 @@ impl Peer {
         Self::new(stream, seed)
     }
 
-    /// Connects with small socket buffers, so that a stall takes little memory.
+    /// Connects with small socket buffers, so that a stall takes little memory. Not too small: a
+    /// send buffer under a few segments, of 64 KiB on loopback, would wait for delayed ACKs.
     pub fn connect_small(address: SocketAddr, seed: usize) -> Self {
         let family = if address.is_ipv4() {
             AddressFamily::INET
@@ -55,7 +56,7 @@ impl Peer {
         };
         let socket = rustix::net::socket(family, SocketType::STREAM, None).expect("socket");
         sockopt::set_socket_recv_buffer_size(&socket, 32 * 1024).expect("SO_RCVBUF");
-        sockopt::set_socket_send_buffer_size(&socket, 32 * 1024).expect("SO_SNDBUF");
+        sockopt::set_socket_send_buffer_size(&socket, 256 * 1024).expect("SO_SNDBUF");
         rustix::net::connect(&socket, &address).expect("connect");
         Self::new(TcpStream::from(socket), seed)
     }
@@ -208,7 +209,9 @@ pub fn stall(peers: &mut [Peer]) {
     for peer in &*peers {
         peer.stream.set_nonblocking(true).expect("O_NONBLOCK");
     }
+    let deadline = Instant::now() + PATIENCE;
     loop {
+        assert!(Instant::now() < deadline, "the peers do not stall");
         for peer in &mut *peers {
             while peer.push() {
                 assert!(

@@ -71,13 +71,7 @@ pub fn start_or_skip(options: Options) -> Option<Running> {
         Ok(running) => return Some(running),
         Err(error) => error,
     };
-    let unavailable = ["io_uring", "kernel.io_uring_disabled", "seccomp"];
-    let mut skip = error
-        .limiter
-        .as_deref()
-        .is_some_and(|limiter| unavailable.contains(&limiter));
-    skip |= error.error.contains("is not written yet"); // Placeholder engines: to be removed with the last one.
-    let skip = skip && engine.profile().needs_io_uring;
+    let skip = engine.profile().needs_io_uring && error.limiter.as_deref() == Some("io_uring");
     assert!(skip, "{engine}: {error} ({:?})", error.limiter);
     eprintln!("skipped: {engine}: {error}");
     None
