@@ -38,6 +38,7 @@ scenarios! {
     reset_by_peer,
     reset_by_stalled_peer,
     stalled_peer_then_reads_all,
+    waiting_costs_nothing,
     many_stalled_peers,
     a_thousand_at_once,
     churn,
@@ -111,6 +112,7 @@ mod scenario {
     use super::support::peer::{Peer, stall};
     use super::support::running::Running;
     use super::support::{PATIENCE, descriptor_limit};
+    use std::time::{Duration, Instant};
 
     pub fn one_byte(server: &Running) {
         let mut peer = Peer::connect(server.address, 1);
@@ -211,6 +213,29 @@ mod scenario {
         peer.expect_end();
     }
 
+    /// Neither a stalled peer, nor one that has read everything, nor an idle one keeps it busy.
+    pub fn waiting_costs_nothing(server: &Running) {
+        let quiet = |what: &str| {
+            let enters = || server.counters.read().enters;
+            let Some(before) = enters() else { return };
+            std::thread::sleep(Duration::from_millis(50));
+            let after = enters().expect("kept before");
+            // A loop that spins makes tens of thousands of them in that time.
+            assert!(after - before < 500, "{what}: {before} to {after} enters");
+        };
+        let mut peers = [Peer::connect_small(server.address, 12)];
+        quiet("an idle peer");
+        stall(&mut peers);
+        quiet("a stalled peer");
+        let [peer] = &mut peers;
+        peer.receive(peer.sent);
+        peer.echo(64);
+        quiet("a peer that has read everything");
+        peer.end();
+        peer.expect_end();
+        quiet("no peer");
+    }
+
     pub fn many_stalled_peers(server: &Running) {
         let mut peers: Vec<_> = (0..64)
             .map(|seed| Peer::connect_small(server.address, 100 + seed))
@@ -306,9 +331,9 @@ mod scenario {
         server.stopper.stop();
         peers.iter_mut().for_each(Peer::expect_closed);
         // Nobody listens any more, within the time that anything may take.
-        let deadline = std::time::Instant::now() + PATIENCE;
+        let deadline = Instant::now() + PATIENCE;
         while std::net::TcpStream::connect(server.address).is_ok() {
-            assert!(std::time::Instant::now() < deadline, "it still listens");
+            assert!(Instant::now() < deadline, "it still listens");
         }
     }
 
