@@ -1,21 +1,21 @@
 //! Several rings in one thread, because a descriptor table is bounded and connections are not.
 
 use crate::ring::{Ring, RingCounters, RingError};
-use rustix::event::Timespec;
-use rustix::event::epoll;
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
 /// Rings that one thread serves and waits for together.
 ///
 /// With one ring, waiting is that ring's own. With several, each is entered only when its shared
-/// flags say that there is something to do, and sleeping is an `epoll_wait` over the rings'
-/// descriptors: it costs nothing while there is work.
+/// flags say that there is something to do. To sleep, all of them share an eventfd, whose signals are
+/// switched off in shared memory while there is work. (Polling the rings' own descriptors does not
+/// do: completions that wait to be run in the submitter's own time do not wake a poll, seen on 6.18.)
 #[derive(Default)]
 pub struct RingSet {
     rings: Vec<Ring>,
-    epoll: Option<OwnedFd>,
+    event: Option<OwnedFd>,
 }
 
 impl RingSet {
@@ -25,20 +25,24 @@ impl RingSet {
         if self.rings.len() < 2 {
             return Ok(());
         }
-        if self.epoll.is_none() {
-            let created = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(RingError::Enter)?;
-            self.epoll = Some(created);
-            self.watch(0)?;
+        if self.event.is_none() {
+            let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+            self.event = Some(eventfd(0, flags).map_err(RingError::Enter)?);
+            self.signal_from(0)?;
         }
-        self.watch(self.rings.len() - 1)
+        self.signal_from(self.rings.len() - 1)
     }
 
-    fn watch(&self, index: usize) -> Result<(), RingError> {
-        let Some(epoll) = &self.epoll else {
+    /// Has a ring signal the shared event, once its signals are switched on.
+    fn signal_from(&mut self, index: usize) -> Result<(), RingError> {
+        let Some(event) = &self.event else {
             return Ok(());
         };
-        let data = epoll::EventData::new_u64(index as u64);
-        epoll::add(epoll, &self.rings[index], data, epoll::EventFlags::IN).map_err(RingError::Enter)
+        let ring = &mut self.rings[index];
+        ring.io.completion().disable_eventfd();
+        let registered = ring.io.submitter().register_eventfd(event.as_raw_fd());
+        registered
+            .map_err(|error| RingError::Enter(Errno::from_io_error(&error).unwrap_or(Errno::IO)))
     }
 
     /// How many rings there are.
@@ -90,19 +94,36 @@ impl RingSet {
         Ok(has_events)
     }
 
-    fn sleep(&self, timeout: Option<Duration>) -> Result<(), RingError> {
-        let Some(epoll) = &self.epoll else {
+    /// Sleeps until a ring signals. What came before the signals were switched on is looked for after.
+    fn sleep(&mut self, timeout: Option<Duration>) -> Result<(), RingError> {
+        self.rings
+            .iter_mut()
+            .for_each(|ring| ring.io.completion().enable_eventfd());
+        let has_work = self.rings.iter_mut().any(Ring::has_work);
+        let slept = if has_work {
+            Ok(())
+        } else {
+            self.wait_for_event(timeout)
+        };
+        self.rings
+            .iter_mut()
+            .for_each(|ring| ring.io.completion().disable_eventfd());
+        slept
+    }
+
+    fn wait_for_event(&self, timeout: Option<Duration>) -> Result<(), RingError> {
+        let Some(event) = &self.event else {
             return Ok(());
         };
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
-        let mut events = [epoll::Event {
-            flags: epoll::EventFlags::empty(),
-            data: epoll::EventData::new_u64(0),
-        }; 8];
-        match epoll::wait(epoll, &mut events[..], timeout.as_ref()) {
-            Ok(_) | Err(Errno::INTR) => Ok(()),
-            Err(errno) => Err(RingError::Enter(errno)),
+        let mut polled = [PollFd::new(event, PollFlags::IN)];
+        match poll(&mut polled, timeout.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(RingError::Enter(errno)),
         }
+        // Empty if the time was over; otherwise this makes it so.
+        let _ = rustix::io::read(event, &mut [0u8; 8]);
+        Ok(())
     }
 
     /// The counters of all of them, added.

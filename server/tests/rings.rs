@@ -1,0 +1,78 @@
+//! The engines on direct descriptors past one table: connections spread over several rings.
+
+use fourtuple_server::{Options, Server};
+use fourtuple_spec::Engine;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+const CONNECTIONS: u32 = 100;
+
+/// Runs `peers` against a server whose tables have `slots_per_ring` slots.
+fn with_server(engine: Engine, slots_per_ring: u32, peers: impl FnOnce(std::net::SocketAddr)) {
+    let (ready, is_ready) = mpsc::channel();
+    let server = thread::spawn(move || {
+        let options = Options {
+            engine,
+            listen: "127.0.0.1:0".parse().unwrap(),
+            reuse_port: false,
+            connections: Some(CONNECTIONS),
+            message_bytes: 64,
+            slots_per_ring: Some(slots_per_ring),
+        };
+        match Server::bind(&options) {
+            Ok(server) => {
+                ready.send(Some((server.address(), server.stopper(), server.counters()))).unwrap();
+                server.serve().unwrap();
+            }
+            Err(error) if error.limiter.as_deref() == Some("io_uring") => {
+                eprintln!("skipped: {error}");
+                ready.send(None).unwrap();
+            }
+            Err(error) => panic!("{error}"),
+        }
+    });
+    if let Some((address, stopper, counters)) = is_ready.recv().unwrap() {
+        peers(address);
+        stopper.stop();
+        server.join().unwrap();
+        assert!(counters.read().accepted.unwrap() >= u64::from(CONNECTIONS));
+        assert!(counters.read().rings.unwrap() >= u64::from(CONNECTIONS / slots_per_ring));
+    }
+}
+
+fn echo(peer: &mut TcpStream, number: usize) {
+    let message = [number as u8; 64];
+    peer.write_all(&message).unwrap();
+    let mut echo = [0; 64];
+    peer.read_exact(&mut echo).unwrap();
+    assert_eq!(echo, message);
+}
+
+#[test]
+fn connections_past_one_table_are_served_by_the_next_ring() {
+    for slots_per_ring in [7, 64] {
+        with_server(Engine::Uring, slots_per_ring, |address| {
+            let mut peers: Vec<TcpStream> = Vec::new();
+            for number in 0..CONNECTIONS as usize {
+                let mut peer = TcpStream::connect(address).unwrap();
+                peer.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+                echo(&mut peer, number);
+                peers.push(peer);
+            }
+            for (number, peer) in peers.iter_mut().enumerate().rev() {
+                echo(peer, number);
+            }
+            // Slots that come free are used again, in whichever ring they are.
+            peers.truncate(10);
+            for number in 0..90 {
+                let mut peer = TcpStream::connect(address).unwrap();
+                peer.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+                echo(&mut peer, number);
+                peers.push(peer);
+            }
+        });
+    }
+}
