@@ -10,10 +10,10 @@ mod limits;
 mod network;
 mod output;
 mod progress;
-#[path = "publish_shim.rs"]
 mod publish;
 mod raw;
 mod run;
+mod statistics;
 mod store;
 mod sweep;
 mod topology;

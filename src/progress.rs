@@ -32,18 +32,18 @@ struct State {
 impl Progress {
     /// Of a single run.
     pub fn of_one(case: &Case) -> Self {
-        let progress = Self::of_many(1, expected_seconds(std::slice::from_ref(case)));
+        let progress = Self::of_many(1, 0, expected_seconds(std::slice::from_ref(case)));
         progress.begin(case);
         progress
     }
 
-    /// Of several runs that are expected to take so many seconds.
-    pub fn of_many(runs: usize, expected_seconds: f64) -> Self {
+    /// Of several runs, some of which are over already; the rest is expected to take so many seconds.
+    pub fn of_many(runs: usize, finished: usize, expected_seconds: f64) -> Self {
         Self {
             is_terminal: io::stderr().is_terminal(),
             state: RefCell::new(State {
                 runs,
-                finished: 0,
+                finished,
                 label: String::new(),
                 connections: 0,
                 expected_left: expected_seconds,

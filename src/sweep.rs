@@ -150,11 +150,12 @@ fn run_all(
     store: &mut Store,
     directory: &Path,
 ) -> Result<(), Ended> {
+    let runs = order.cases.len();
     let seconds = left
         .iter()
         .map(|case| expected_seconds(std::slice::from_ref(*case)))
         .sum();
-    let progress = Progress::of_many(left.len(), seconds);
+    let progress = Progress::of_many(runs, runs - left.len(), seconds);
     let on_stage = |stage| progress.stage(stage);
     let context = order.setting.context(interrupt, order.is_forced, &on_stage);
     for case in left {

@@ -45,7 +45,8 @@ fn serve(connection: u32, mut stream: TcpStream, habit: Habit) {
 
 fn case(connections: u32) -> Case {
     Case {
-        engine: Engine::Epoll,
+        engine: Some(Engine::Epoll),
+        target: None,
         client: ClientKind::Uring,
         connections,
         message_bytes: 64,

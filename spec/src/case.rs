@@ -3,6 +3,7 @@
 use crate::engine::Engine;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 /// The bounds of what a case may ask for; outside them a plan or a flag is refused.
 pub mod bounds {
@@ -66,8 +67,10 @@ pub enum NetworkChoice {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Case {
-    /// The engine that serves.
-    pub engine: Engine,
+    /// The engine that serves; `null` if `target` is a server that this program did not start.
+    pub engine: Option<Engine>,
+    /// The address of that server; `null` if the run starts its own.
+    pub target: Option<SocketAddr>,
     /// The load generator.
     pub client: ClientKind,
     /// How many connections are opened and held.
@@ -123,12 +126,23 @@ impl Case {
         label
     }
 
-    /// The name under which results of this case are grouped: the engine's, marked if it is the A/A arm.
+    /// The name under which results of this case are grouped: the engine's, marked if it is the A/A
+    /// arm, or the foreign server's address.
     pub fn arm(&self) -> String {
+        let name = match (self.engine, self.target) {
+            (Some(engine), _) => engine.to_string(),
+            (None, Some(target)) => target.to_string(),
+            (None, None) => "no server".to_owned(),
+        };
         if self.control {
-            format!("{} (A/A)", self.engine)
+            format!("{name} (A/A)")
         } else {
-            self.engine.to_string()
+            name
         }
+    }
+
+    /// Whether the server answers. A foreign one is taken to: otherwise there is nothing to ask it.
+    pub fn echoes(&self) -> bool {
+        self.engine.is_none_or(|engine| engine.profile().echoes)
     }
 }

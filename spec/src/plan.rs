@@ -112,7 +112,7 @@ impl Plan {
             if blocks[index].contains(&case) {
                 continue;
             }
-            let control = (self.control == Some(case.engine)).then(|| Case {
+            let control = (self.control.is_some() && self.control == case.engine).then(|| Case {
                 control: true,
                 ..case.clone()
             });
@@ -129,7 +129,7 @@ impl Plan {
 /// What a case has in common with the others of its block, as a key.
 fn point(case: &Case) -> String {
     let same_arm = Case {
-        engine: Engine::Null,
+        engine: None,
         client: ClientKind::Uring,
         control: false,
         ..case.clone()
@@ -161,7 +161,7 @@ pub fn expected_seconds(cases: &[Case]) -> f64 {
 fn case_seconds(case: &Case) -> f64 {
     let connections = f64::from(case.connections);
     let held = 0.7 + case.settle_ms as f64 / 1e3 + connections / 40_000.0;
-    if !case.engine.profile().echoes {
+    if !case.echoes() {
         return held;
     }
     let warmup = (case.warmup_ms as f64 / 1e3).max(connections / 50_000.0);

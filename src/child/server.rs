@@ -35,10 +35,13 @@ fn start(request: ServerRequest) -> Result<Server, Failure> {
             None,
         ));
     };
+    let Some(engine) = case.engine else {
+        return Err(super::failure("this case has no engine".to_owned(), None));
+    };
     super::enter(&network)?;
     super::pin(&case.server_cpus)?;
     let options = Options {
-        engine: case.engine,
+        engine,
         listen,
         reuse_port: shard_count > 1,
         connections: Some(case.connections.div_ceil(shard_count.max(1))),

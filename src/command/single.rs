@@ -56,9 +56,6 @@ fn show(record: &Record, is_json: bool) -> Result<(), Ended> {
         output::print(format_args!("{line}\n"))?;
     }
     output::say(publish::summary(record).trim_end());
-    for warning in &record.warnings {
-        output::say(format_args!("warning: {warning}"));
-    }
     Ok(())
 }
 

@@ -108,7 +108,8 @@ fn empty(engine: Engine, connections: u32, repeat: u32) -> Record {
             "plans/standard.toml".to_owned(),
         ],
         case: Case {
-            engine,
+            engine: Some(engine),
+            target: None,
             client: if is_floor {
                 ClientKind::Spin
             } else {

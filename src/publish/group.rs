@@ -186,16 +186,17 @@ fn series<'a>(records: &[&'a Record]) -> Vec<Series<'a>> {
     let mut all: Vec<Series<'a>> = Vec::new();
     for record in records {
         let case = &record.case;
+        // A foreign server is no engine: what was measured with it is in the records alone.
+        let Some(engine) = case.engine else { continue };
         let found = all.iter_mut().find(|series| {
-            (series.engine, series.is_control, series.client)
-                == (case.engine, case.control, case.client)
+            (series.engine, series.is_control, series.client) == (engine, case.control, case.client)
         });
         match found {
             Some(series) => insert(series, record),
             None => {
                 let mut series = Series {
                     name: case.arm(),
-                    engine: case.engine,
+                    engine,
                     is_control: case.control,
                     client: case.client,
                     points: Vec::new(),

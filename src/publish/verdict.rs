@@ -289,7 +289,7 @@ mod tests {
         let mut records = block(1.10);
         let invalid = records
             .iter_mut()
-            .filter(|record| record.case.engine == Engine::Uring);
+            .filter(|record| record.case.engine == Some(Engine::Uring));
         invalid.for_each(|record| record.outcome = Outcome::Invalid);
         assert!(verdicts(&groups(&records)[0]).is_none());
     }

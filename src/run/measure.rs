@@ -3,7 +3,7 @@
 use super::events::{Halt, Who};
 use super::wait::out_of_turn;
 use super::{Run, Stage, memory};
-use fourtuple_meter::{CpuSnapshot, NetworkCounters};
+use fourtuple_meter::CpuSnapshot;
 use fourtuple_spec::message::{ClientReply, ClientRequest, Measured, ServerReply, ServerRequest};
 use fourtuple_spec::record::{ServerCounters, Throughput};
 use std::time::Duration;
@@ -71,7 +71,7 @@ impl Run<'_> {
             }
         }
         self.record.server = sum(&all);
-        let now = NetworkCounters::take(self.servers[0].pid());
+        let now = self.network_counters();
         let noise = &mut self.record.noise;
         noise.segments_retransmitted = difference(
             self.network.segments_retransmitted,
@@ -88,6 +88,9 @@ fn difference(before: Option<u64>, after: Option<u64>) -> Option<u64> {
 
 /// Counts of all shards together; what one of them does not know is not known.
 fn sum(all: &[ServerCounters]) -> ServerCounters {
+    if all.is_empty() {
+        return ServerCounters::default();
+    }
     let total = |field: fn(&ServerCounters) -> Option<u64>| all.iter().map(field).sum();
     ServerCounters {
         accepted: total(|counters| counters.accepted),

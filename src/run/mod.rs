@@ -81,6 +81,7 @@ pub fn execute(case: &Case, context: &Context<'_>) -> Result<Record, Interrupted
     let mut run = Run::new(case, context, record);
     let result = run.steps();
     run.processes_end();
+    run.stage("end", Stage::Draining);
     match result {
         Ok(()) => record::judge(&mut run.record),
         Err(Halt::Failed(failure)) => record::fail(&mut run.record, failure),
@@ -140,7 +141,7 @@ impl<'a> Run<'a> {
         self.take_baseline();
         self.ramp()?;
         self.settle()?;
-        if self.case.engine.profile().echoes {
+        if self.case.echoes() {
             self.measure()?;
         }
         self.count()?;

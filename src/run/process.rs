@@ -68,6 +68,19 @@ impl Process {
         self.child.id()
     }
 
+    /// How an error calls it.
+    pub fn name(&self) -> &'static str {
+        self.who.name()
+    }
+
+    /// Whether the process has been stopped by a signal: state `T` in `/proc/PID/stat`.
+    pub fn is_stopped(&self) -> bool {
+        std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).is_ok_and(|stat| {
+            let state = stat.rsplit(") ").next();
+            state.is_some_and(|fields| fields.starts_with('T'))
+        })
+    }
+
     /// Tells the child something. A child that is gone is noticed by its end, not here.
     pub fn tell<Request: Serialize>(&mut self, request: &Request) {
         if let Some(input) = &mut self.input {

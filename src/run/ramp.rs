@@ -40,7 +40,7 @@ impl Run<'_> {
         };
         let connections = self.record.setup.connections_held;
         memory::note_settle(&mut self.record.memory, &ledger, connections);
-        if !self.case.engine.profile().echoes {
+        if !self.case.echoes() {
             memory::note_user(&mut self.record.memory, &ledger, connections);
         }
         Ok(())

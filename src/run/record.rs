@@ -59,7 +59,7 @@ fn broken_rule(record: &Record) -> Option<String> {
     if held < asked {
         return Some(format!("{held} of {asked} connections were held"));
     }
-    if !record.case.engine.profile().echoes {
+    if !record.case.echoes() {
         return None;
     }
     let proved = record.setup.connections_proved.unwrap_or(0);

@@ -9,7 +9,7 @@ use fourtuple_meter::{MemorySnapshot, NetworkCounters};
 use fourtuple_spec::address::PRIVATE_SERVER_PORT;
 use fourtuple_spec::engine::Descriptors;
 use fourtuple_spec::message::{ClientReply, ClientRequest, Network, ServerReply, ServerRequest};
-use fourtuple_spec::{AddressMode, Case, NetworkChoice};
+use fourtuple_spec::{AddressMode, Case, Engine, NetworkChoice};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -17,11 +17,15 @@ use std::time::Duration;
 const READY_LIMIT: Duration = Duration::from_secs(30);
 
 impl Run<'_> {
-    /// Starts the servers, one after the other, then the client.
+    /// Starts the servers, one after the other, then the client; or the client alone, if the server
+    /// is not this program's.
     pub(super) fn start_all(&mut self) -> Result<(), Halt> {
         let limit = limits::child_descriptors();
-        let shard_count = server_processes(&self.case, limit);
         self.record.granted.descriptor_limit = Some(limit);
+        let Some(engine) = self.case.engine else {
+            return self.start_client_alone();
+        };
+        let shard_count = server_processes(engine, self.case.connections, limit);
         self.record.granted.server_processes = Some(shard_count);
         let (network, listen) = self.first_network()?;
         let address = self.start_server((0, shard_count), network.clone(), listen)?;
@@ -33,6 +37,16 @@ impl Run<'_> {
             self.start_server((shard, shard_count), shared.clone(), address)?;
         }
         self.start_client(shared, address)
+    }
+
+    fn start_client_alone(&mut self) -> Result<(), Halt> {
+        let Some(target) = self.case.target else {
+            return Err(Halt::failed(
+                "the case names neither an engine nor a server",
+            ));
+        };
+        self.record.granted.network = Some("host".to_owned());
+        self.start_client(Network::Host, target)
     }
 
     /// The network that the first server makes or finds, and where it listens there.
@@ -112,17 +126,23 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Counters of the network in which the run happens: all its processes are in it.
+    pub(super) fn network_counters(&self) -> NetworkCounters {
+        let pid = self.subjects.client_pids.first();
+        pid.map_or_else(NetworkCounters::default, |&pid| NetworkCounters::take(pid))
+    }
+
     /// Reads what everything later is compared with.
     pub(super) fn take_baseline(&mut self) {
-        self.network = NetworkCounters::take(self.servers[0].pid());
+        self.network = self.network_counters();
         self.memory = Some(MemorySnapshot::take(&self.subjects));
     }
 }
 
-fn server_processes(case: &Case, descriptor_limit: u64) -> u32 {
-    match case.engine.profile().descriptors {
+fn server_processes(engine: Engine, connections: u32, descriptor_limit: u64) -> u32 {
+    match engine.profile().descriptors {
         Descriptors::Direct => 1,
-        Descriptors::Process => limits::shards(case.connections, descriptor_limit),
+        Descriptors::Process => limits::shards(connections, descriptor_limit),
     }
 }
 

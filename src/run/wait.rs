@@ -23,8 +23,9 @@ impl Run<'_> {
         match self.events.recv_timeout(limit) {
             Ok(event) => self.sort(event),
             Err(RecvTimeoutError::Timeout) => Err(Halt::failed(format!(
-                "{awaited} was awaited for {} s and did not come: a process hangs or has been stopped",
-                limit.as_secs()
+                "{awaited} was awaited for {} s and did not come: {}",
+                limit.as_secs(),
+                self.suspect()
             ))),
             Err(RecvTimeoutError::Disconnected) => Err(Halt::failed("all processes are gone")),
         }
@@ -77,6 +78,18 @@ impl Run<'_> {
             Event::Server(shard, reply) => Ok(Reply::Server(shard, reply)),
             Event::Client(reply) => Ok(Reply::Client(reply)),
         }
+    }
+
+    /// Who keeps the others waiting, as far as the kernel can tell.
+    fn suspect(&self) -> String {
+        let processes = self.servers.iter().chain(&self.client);
+        let stopped = processes
+            .filter(|process| process.is_stopped())
+            .map(|process| process.name());
+        stopped.last().map_or_else(
+            || "a process hangs".to_owned(),
+            |name| format!("{name} has been stopped by a signal"),
+        )
     }
 
     fn describe_end(&mut self, who: Who) -> Halt {

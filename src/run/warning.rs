@@ -86,7 +86,8 @@ fn foreign_cpu(record: &Record) -> Option<String> {
 fn saturated_client(record: &Record) -> Option<String> {
     let client = record.cpu.client_busy?;
     let server = record.cpu.server_busy?;
-    let is_telling = record.case.client != ClientKind::Spin && record.case.engine != Engine::Spin;
+    let is_telling =
+        record.case.client != ClientKind::Spin && record.case.engine != Some(Engine::Spin);
     (is_telling && client >= BUSY && server < BUSY).then(|| {
         format!(
             "the client was {:.0} % busy and the server {:.0} %: the client held the rate down",

@@ -241,7 +241,8 @@ impl CaseRequest {
             asked.clone().unwrap_or_else(|| given.to_vec())
         };
         Case {
-            engine: self.engine,
+            engine: Some(self.engine),
+            target: None,
             client: self.client.unwrap_or(default_client),
             connections: self.connections,
             message_bytes: self.message_bytes.unwrap_or(64),
