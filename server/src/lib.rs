@@ -1,4 +1,4 @@
-//! The echo engines, one file each, behind one small trait ([`engine`](mod@engine) has the table).
+//! The echo engines, one file each, behind one small trait; `engine.rs` has the table.
 //!
 //! A server never measures itself: it counts events ([`Counters`]) and leaves time, CPU and memory
 //! to whoever watches it.

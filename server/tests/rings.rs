@@ -24,7 +24,13 @@ fn with_server(engine: Engine, slots_per_ring: u32, peers: impl FnOnce(std::net:
         };
         match Server::bind(&options) {
             Ok(server) => {
-                ready.send(Some((server.address(), server.stopper(), server.counters()))).unwrap();
+                ready
+                    .send(Some((
+                        server.address(),
+                        server.stopper(),
+                        server.counters(),
+                    )))
+                    .unwrap();
                 server.serve().unwrap();
             }
             Err(error) if error.limiter.as_deref() == Some("io_uring") => {
@@ -58,7 +64,8 @@ fn connections_past_one_table_are_served_by_the_next_ring() {
             let mut peers: Vec<TcpStream> = Vec::new();
             for number in 0..CONNECTIONS as usize {
                 let mut peer = TcpStream::connect(address).unwrap();
-                peer.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+                peer.set_read_timeout(Some(Duration::from_secs(20)))
+                    .unwrap();
                 echo(&mut peer, number);
                 peers.push(peer);
             }
@@ -69,7 +76,8 @@ fn connections_past_one_table_are_served_by_the_next_ring() {
             peers.truncate(10);
             for number in 0..90 {
                 let mut peer = TcpStream::connect(address).unwrap();
-                peer.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+                peer.set_read_timeout(Some(Duration::from_secs(20)))
+                    .unwrap();
                 echo(&mut peer, number);
                 peers.push(peer);
             }
