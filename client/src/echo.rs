@@ -96,6 +96,7 @@ impl<'a> Round<'a> {
             }
             self.begin_turn(index)?;
         }
+        self.load.is_armed = !self.is_rotating;
         self.next_turn = active % self.load.case.connections;
         Ok(())
     }

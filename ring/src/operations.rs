@@ -13,6 +13,12 @@ use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 /// A socket option switched on. Constant, because the kernel may read it after the request was taken.
 pub(crate) static ONE: i32 = 1;
 
+/// Close by a reset. Constant for the same reason.
+static LINGER_RESET: libc::linger = libc::linger {
+    l_onoff: 1,
+    l_linger: 0,
+};
+
 const RECVSEND_POLL_FIRST: u16 = 1 << 0;
 const RECV_MULTISHOT: u16 = 1 << 1;
 const BUFFER_GROUP: u16 = 0;
@@ -237,6 +243,33 @@ impl Ring {
     /// Closes a slot. A request that still waits on it keeps the socket open: end those first.
     pub fn close(&mut self, slot: Slot) -> Result<(), RingError> {
         self.reserve(1)?;
+        let entry = opcode::Close::new(Fixed(slot.index)).build();
+        self.push(entry, token(Operation::Close, slot, 0));
+        Ok(())
+    }
+
+    /// Closes a slot by a reset: the peer is told at once, and neither side keeps anything (no
+    /// TIME_WAIT). Where the ring cannot set socket options (before 6.11) this is a plain close.
+    ///
+    /// A receive that is armed on it must be ended first, by [`Ring::cancel_receive`].
+    pub fn reset(&mut self, slot: Slot) -> Result<(), RingError> {
+        self.reserve(2)?;
+        if self.has_ring_sockets {
+            let value: *const libc::linger = &LINGER_RESET;
+            let option = opcode::SetSockOpt::new(
+                Fixed(slot.index),
+                libc::SOL_SOCKET as u32,
+                libc::SO_LINGER as u32,
+                value.cast(),
+                size_of::<libc::linger>() as u32,
+            );
+            // Linked hard: a connection whose option is refused is closed all the same.
+            let flags = squeue::Flags::IO_HARDLINK | squeue::Flags::SKIP_SUCCESS;
+            self.push_unanswered(
+                option.build().flags(flags),
+                token(Operation::Linger, slot, 0),
+            );
+        }
         let entry = opcode::Close::new(Fixed(slot.index)).build();
         self.push(entry, token(Operation::Close, slot, 0));
         Ok(())

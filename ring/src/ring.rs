@@ -282,7 +282,8 @@ impl Ring {
         } else {
             Shot::Ended
         };
-        if token.operation != Operation::SendPattern && shot == Shot::Ended {
+        let is_quiet = matches!(token.operation, Operation::SendPattern | Operation::Linger);
+        if !is_quiet && shot == Shot::Ended {
             self.outstanding -= 1;
         }
         let slot = token.slot;
@@ -344,7 +345,7 @@ impl Ring {
                 key: token.attachment,
                 shot,
             }),
-            Operation::Cancel => None,
+            Operation::Cancel | Operation::Linger => None,
         }
     }
 

@@ -39,6 +39,8 @@ pub enum Operation {
     Cancel = 9,
     /// Send from the pattern: completes however it ends.
     SendPatternAnswered = 10,
+    /// Have a close reset the connection: completes only if it fails.
+    Linger = 11,
 }
 
 impl Operation {
@@ -54,6 +56,7 @@ impl Operation {
             8 => Self::Poll,
             9 => Self::Cancel,
             10 => Self::SendPatternAnswered,
+            11 => Self::Linger,
             _ => return None,
         })
     }
@@ -121,7 +124,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_token_survives_packing(
-            operation in 1u64..=10,
+            operation in 1u64..=11,
             index in 0..SLOTS_MAX,
             generation: u16,
             attachment in 0..ATTACHMENTS_MAX,
@@ -138,7 +141,7 @@ mod tests {
         fn foreign_bits_are_refused_or_pack_to_themselves(bits: u64) {
             match Token::unpack(bits) {
                 Some(token) => prop_assert_eq!(token.pack(), bits),
-                None => prop_assert!(!(1..=10).contains(&(bits >> 60))),
+                None => prop_assert!(!(1..=11).contains(&(bits >> 60))),
             }
         }
     }

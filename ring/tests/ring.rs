@@ -320,6 +320,23 @@ fn every_feature_can_be_done_without() {
 }
 
 #[test]
+fn a_reset_closes_at_once_even_behind_an_armed_receive() {
+    let Some((mut ring, slot, mut peer)) = connected(Setup::new(4).buffers(4, 64)) else {
+        return;
+    };
+    ring.receive(slot).unwrap();
+    ring.enter(0, None).unwrap();
+    ring.cancel_receive(slot).unwrap();
+    ring.reset(slot).unwrap();
+    let mut has_closed = false;
+    while !has_closed || ring.outstanding() > 0 {
+        has_closed |= matches!(next(&mut ring), Event::Closed { result: Ok(()), .. });
+    }
+    let error = peer.read(&mut [0]).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+}
+
+#[test]
 fn a_dropped_ring_ends_what_it_has_in_flight() {
     let Some((mut ring, slot, mut peer)) = connected(Setup::new(4).buffers(4, 64)) else {
         return;

@@ -25,10 +25,11 @@ const GATHERED_BYTES_MAX: usize = 256 * 1024;
 /// Receives armed again at one turn after buffers ran out: all at once would empty them at once.
 const REARM_AT_ONCE: usize = 16;
 /// Buffers of a ring that serves alone. The kernel takes them in turn, so they all pass through the
-/// cache; one turn of the loop needs a few dozen.
+/// cache; two turns of the loop hold some of them at once, a few dozen each: those whose sends are
+/// queued, and those that the kernel fills meanwhile.
 const BUFFERS: u16 = 256;
 /// Buffers of each of many rings, of which few are busy at a time.
-const BUFFERS_OF_MANY: u16 = 64;
+const BUFFERS_OF_MANY: u16 = 128;
 /// Rings from which on there are many.
 const MANY_RINGS: u32 = 4;
 const BUFFER_BYTES_MIN: usize = 2048;
