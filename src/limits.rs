@@ -42,7 +42,7 @@ mod tests {
         assert_eq!(shards(17_942, 20_000), 1);
         assert_eq!(shards(17_943, 20_000), 2);
         assert_eq!(shards(1_000_000, 20_000), 56);
-        assert_eq!(shards(10, 64), 12);
+        assert_eq!(shards(10, 64), 10);
         assert_eq!(shards(1_000_000, u64::MAX), 1);
     }
 }

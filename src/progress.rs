@@ -109,6 +109,7 @@ impl Progress {
 impl State {
     fn at(&self, stage: Stage) -> String {
         let what = match stage {
+            Stage::Waiting => "waiting for memory to be freed".to_owned(),
             Stage::Starting => "starting".to_owned(),
             Stage::Ramping(open) => {
                 let share = f64::from(open) / f64::from(self.connections.max(1));

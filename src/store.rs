@@ -1,5 +1,7 @@
 //! Where records are kept: one JSON object a line, appended and on disk before the next run begins.
 
+use crate::clock;
+use crate::command::setting::command_line;
 use crate::exit::Ended;
 use fourtuple_spec::Record;
 use rustix::fs::FlockOperation;
@@ -26,6 +28,19 @@ pub struct SweepFile {
     pub started_at: String,
     /// The machine.
     pub host: fourtuple_spec::record::Host,
+}
+
+impl SweepFile {
+    /// What this invocation is about.
+    pub fn of(plan_name: &str, question: &str) -> Self {
+        Self {
+            plan_name: plan_name.to_owned(),
+            question: question.to_owned(),
+            command: command_line().join(" "),
+            started_at: clock::now_rfc3339(),
+            host: fourtuple_meter::host(),
+        }
+    }
 }
 
 /// Records that can be appended to. One process at a time.

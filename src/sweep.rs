@@ -1,6 +1,6 @@
 //! Running a plan: case after case, each recorded before the next begins, resumed where it stopped.
 
-use crate::command::setting::{Setting, command_line, interrupt};
+use crate::command::setting::{Setting, interrupt};
 use crate::exit::{Ended, Exit};
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
@@ -36,7 +36,10 @@ pub struct Order<'a> {
 pub fn sweep(order: &Order<'_>) -> Result<Exit, Ended> {
     let interrupt = interrupt()?;
     let (directory, mut store) = open(order)?;
-    store::write_about_once(&directory, &about(order.plan))?;
+    store::write_about_once(
+        &directory,
+        &SweepFile::of(&order.plan.name, &order.plan.question),
+    )?;
     let left: Vec<&Case> = order
         .cases
         .iter()
@@ -115,16 +118,6 @@ fn plain(name: &str) -> String {
     }
 }
 
-fn about(plan: &Plan) -> SweepFile {
-    SweepFile {
-        plan_name: plan.name.clone(),
-        question: plan.question.clone(),
-        command: command_line().join(" "),
-        started_at: clock::now_rfc3339(),
-        host: fourtuple_meter::host(),
-    }
-}
-
 fn announce(order: &Order<'_>, directory: &Path, left: usize) {
     let all = order.cases.len();
     let kept = match all - left {
@@ -163,17 +156,31 @@ fn run_all(
         let result = run::execute(case, &context);
         let record = result.map_err(|Interrupted| stopped(&progress, order, store, directory))?;
         store.append(&record)?;
-        progress.finish(
-            case,
-            &publish::summary(&record),
-            record.outcome != Outcome::Ok,
-        );
+        progress.finish(case, &in_a_line(&record), record.outcome != Outcome::Ok);
         if interrupt.is_set() {
             return Err(stopped(&progress, order, store, directory));
         }
     }
     progress.clear();
     Ok(())
+}
+
+/// How a run went, in what fits beside the progress.
+fn in_a_line(record: &Record) -> String {
+    let label = record.case.label();
+    if let Some(error) = &record.error {
+        let limiter = record.limiter.as_deref().unwrap_or("failed");
+        return format!("{label}: {limiter}: {error}");
+    }
+    match (record.throughput.echoes_per_second, record.latency_ns.p99) {
+        (Some(rate), Some(p99)) => {
+            format!(
+                "{label}: {rate:.0} echoes/s, p99 {:.0} µs",
+                p99 as f64 / 1e3
+            )
+        }
+        _ => format!("{label}: held"),
+    }
 }
 
 fn stopped(progress: &Progress, order: &Order<'_>, store: &Store, directory: &Path) -> Ended {

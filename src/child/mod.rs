@@ -32,6 +32,12 @@ pub fn work(role: Role) -> Exit {
     // A parent that is killed cannot say so; the pipe's end says it too, but not to a busy reader.
     let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
     limits::raise_descriptors();
+    // `ps` and `top` show this; otherwise it would be that of the link by which it was started.
+    let _ = rustix::thread::set_name(match role {
+        Role::Server => c"ft-server",
+        Role::Client => c"ft-client",
+        Role::Probe => c"ft-probe",
+    });
     match role {
         Role::Server => server::work(),
         Role::Client => client::work(),

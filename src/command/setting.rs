@@ -7,6 +7,7 @@ use crate::run::{Context, Stage};
 use crate::topology::Machine;
 use fourtuple_spec::plan::CaseDefaults;
 use fourtuple_spec::{Case, NetworkChoice};
+use std::cell::Cell;
 use std::process::{Command, Stdio};
 
 /// What this machine gives.
@@ -73,6 +74,7 @@ impl Setting {
             private_refusal: self.private_refusal.clone(),
             interrupt: interrupt.clone(),
             is_forced,
+            leftovers: Cell::default(),
             on_stage,
         }
     }

@@ -7,7 +7,7 @@ use crate::output;
 use crate::progress::Progress;
 use crate::publish;
 use crate::run::{self, Interrupted};
-use crate::store::Store;
+use crate::store::{self, Store, SweepFile};
 use crate::values::Cpus;
 use fourtuple_spec::plan::CaseRequest;
 use fourtuple_spec::record::Outcome;
@@ -34,7 +34,10 @@ pub fn shape(request: &mut CaseRequest, load: &LoadShape) {
 
 /// Runs a case, records it where asked, and says how it went.
 pub fn execute(case: &Case, setting: &Setting, recording: &Recording) -> Result<Exit, Ended> {
-    let mut store = recording.out.as_deref().map(Store::open).transpose()?;
+    let mut store = match &recording.out {
+        Some(directory) => Some((directory, Store::open(directory)?)),
+        None => None,
+    };
     let interrupt = setting::interrupt()?;
     let progress = Progress::of_one(case);
     let on_stage = |stage| progress.stage(stage);
@@ -43,7 +46,8 @@ pub fn execute(case: &Case, setting: &Setting, recording: &Recording) -> Result<
     progress.clear();
     let record =
         result.map_err(|Interrupted| Ended::interrupted("interrupted; nothing is left running"))?;
-    if let Some(store) = &mut store {
+    if let Some((directory, store)) = &mut store {
+        store::write_about_once(directory, &SweepFile::of("runs", "What did each run give?"))?;
         store.append(&record)?;
     }
     show(&record, recording.json)?;

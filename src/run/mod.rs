@@ -8,6 +8,7 @@ mod events;
 mod measure;
 mod memory;
 mod process;
+mod quiet;
 mod ramp;
 mod record;
 mod room;
@@ -23,7 +24,9 @@ use fourtuple_meter::{MemorySnapshot, NetworkCounters, Subjects};
 use fourtuple_spec::record::{Host, Outcome};
 use fourtuple_spec::{Case, Record};
 use process::Process;
+pub use quiet::Leftovers;
 use room::check_room;
+use std::cell::Cell;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Instant;
 
@@ -41,6 +44,8 @@ pub struct Context<'a> {
     pub interrupt: Interrupt,
     /// Whether to begin a run that memory is not expected to hold.
     pub is_forced: bool,
+    /// What earlier runs left behind.
+    pub leftovers: Cell<Leftovers>,
     /// Hears how far a run has come.
     pub on_stage: &'a dyn Fn(Stage),
 }
@@ -48,6 +53,8 @@ pub struct Context<'a> {
 /// How far a run has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
+    /// The kernel is freeing the memory of an earlier run.
+    Waiting,
     /// Processes are being started.
     Starting,
     /// So many connections are open.
@@ -77,7 +84,8 @@ pub fn execute(case: &Case, context: &Context<'_>) -> Result<Record, Interrupted
         record.error = Some(shortage.to_string());
         return Ok(record);
     }
-    let slab_before = teardown::slab_bytes(case);
+    record.warnings.extend(quiet::wait(context)?);
+    context.leftovers.set(Leftovers::of(case));
     let mut run = Run::new(case, context, record);
     let result = run.steps();
     run.processes_end();
@@ -87,7 +95,6 @@ pub fn execute(case: &Case, context: &Context<'_>) -> Result<Record, Interrupted
         Err(Halt::Failed(failure)) => record::fail(&mut run.record, failure),
         Err(Halt::Interrupted) => return Err(Interrupted),
     }
-    teardown::wait_for_slab(slab_before, &mut run);
     let mut record = run.record;
     let warnings = warning::of(&record, &context.machine);
     record.warnings.extend(warnings);

@@ -4,21 +4,29 @@ use super::events::{Halt, Who};
 use super::wait::out_of_turn;
 use super::{Run, Stage, memory};
 use fourtuple_meter::MemorySnapshot;
-use fourtuple_spec::message::{ClientReply, ClientRequest, Ramp};
+use fourtuple_spec::message::{ClientReply, ClientRequest, Failure, Ramp};
 use fourtuple_spec::record::{Ledger, Setup};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// How long the client may be silent during the ramp: it reports a few times a second.
-const SILENCE_LIMIT: Duration = Duration::from_secs(30);
+/// How long the ramp may stand still. The client reports a few times a second whether it gets on or
+/// not; a SYN that was dropped is sent again after 1, 3, 7 and 15 s, so this is past all hope.
+const STANDSTILL_LIMIT: Duration = Duration::from_secs(30);
 
 impl Run<'_> {
     /// Opens every connection.
     pub(super) fn ramp(&mut self) -> Result<(), Halt> {
         self.stage("ramp", Stage::Ramping(0));
         self.tell_client(&ClientRequest::Ramp);
+        let mut last_growth = Instant::now();
         loop {
-            match self.client_reply(SILENCE_LIMIT, "word of the next connection")? {
+            match self.client_reply(STANDSTILL_LIMIT, "word of the next connection")? {
                 ClientReply::Ramping { connections } => {
+                    if self.record.setup.connections_held != Some(connections) {
+                        last_growth = Instant::now();
+                    }
+                    if last_growth.elapsed() > STANDSTILL_LIMIT {
+                        return Err(self.standstill(connections));
+                    }
                     self.record.setup.connections_held = Some(connections);
                     (self.context.on_stage)(Stage::Ramping(connections));
                 }
@@ -29,6 +37,32 @@ impl Run<'_> {
                 _ => return Err(out_of_turn(Who::Client)),
             }
         }
+    }
+
+    /// Why the ramp does not get on, as far as the network's counters tell.
+    fn standstill(&self, connections: u32) -> Halt {
+        let now = self.network_counters();
+        let dropped = now
+            .listen_overflows
+            .zip(self.network.listen_overflows)
+            .map_or(0, |(now, before)| now.saturating_sub(before));
+        let (limiter, why) = match dropped {
+            0 => (None, self.suspect()),
+            _ => (
+                Some("accept queue".to_owned()),
+                format!(
+                    "{dropped} connects found the accept queue full: the server has stopped accepting"
+                ),
+            ),
+        };
+        Halt::Failed(Failure {
+            error: format!(
+                "no connection was opened for {} s: {why}",
+                STANDSTILL_LIMIT.as_secs()
+            ),
+            limiter,
+            connections_held: Some(connections),
+        })
     }
 
     /// Lets the kernel finish what the ramp began, then reads the memory of connections at rest.

@@ -84,6 +84,6 @@ mod tests {
             refusal.contains("1000000 connections × 13500 B a pair = 12.57 GiB, and 10.00 GiB"),
             "{refusal}"
         );
-        assert!(refusal.contains("at most 755597 connections"), "{refusal}");
+        assert!(refusal.contains("at most 755596 connections"), "{refusal}");
     }
 }

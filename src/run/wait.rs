@@ -81,12 +81,12 @@ impl Run<'_> {
     }
 
     /// Who keeps the others waiting, as far as the kernel can tell.
-    fn suspect(&self) -> String {
+    pub(super) fn suspect(&self) -> String {
         let processes = self.servers.iter().chain(&self.client);
-        let stopped = processes
+        let mut stopped = processes
             .filter(|process| process.is_stopped())
             .map(|process| process.name());
-        stopped.last().map_or_else(
+        stopped.next_back().map_or_else(
             || "a process hangs".to_owned(),
             |name| format!("{name} has been stopped by a signal"),
         )
