@@ -99,8 +99,12 @@ const REPORT_HELP: &str = "\
 Nothing is measured: the records are the only source, so that a report can be drawn again by a later
 version.
 
-Example:
-  fourtuple report results/2026-01-31-host-standard";
+With --front, a README's part between the lines `<!-- measured: begin -->` and `<!-- measured: end -->`
+is made anew, one section a directory; the rest of the file is left alone.
+
+Examples:
+  fourtuple report results/2026-01-31-host-standard
+  fourtuple report results/2026-01-31-host-standard results/million --front README.md";
 
 /// What the load is.
 #[derive(Args, Debug)]
@@ -232,9 +236,12 @@ pub struct Load {
 /// Draw a report again.
 #[derive(Args, Debug)]
 pub struct Report {
-    /// The directory that holds records.jsonl.
-    #[arg(value_name = "DIR")]
-    pub directory: PathBuf,
+    /// The directories that hold a records.jsonl.
+    #[arg(value_name = "DIR", required = true)]
+    pub directories: Vec<PathBuf>,
+    /// Write what they say into this README too, between its two `measured` markers.
+    #[arg(long, value_name = "FILE")]
+    pub front: Option<PathBuf>,
 }
 
 /// Words for [`ClientKind`].

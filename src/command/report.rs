@@ -2,12 +2,39 @@
 
 use crate::cli;
 use crate::exit::{Ended, Exit};
-use crate::store;
+use crate::output;
+use crate::publish::{self, About, Measured};
+use crate::store::{self, SweepFile};
 use crate::sweep::publish_all;
+use anyhow::Context;
+use fourtuple_spec::Record;
+use std::fs;
+use std::path::Path;
 
-/// Draws a report again.
+/// Draws reports again, and the front page that shows them.
 pub fn report(arguments: &cli::Report) -> Result<Exit, Ended> {
-    let directory = &arguments.directory;
+    let results: Vec<(&Path, Vec<Record>, SweepFile)> = arguments
+        .directories
+        .iter()
+        .map(|directory| read(directory))
+        .collect::<Result<_, _>>()?;
+    // Before anything is written, so that a wrong file changes nothing.
+    let front = match &arguments.front {
+        Some(readme) => Some((readme, front(readme, &results)?)),
+        None => None,
+    };
+    for (directory, records, about) in &results {
+        publish_all(directory, records, about)?;
+    }
+    if let Some((readme, text)) = front {
+        publish::write_whole(readme, text.as_bytes())
+            .with_context(|| format!("cannot write {}", readme.display()))?;
+        output::say(format_args!("what was measured is in {}", readme.display()));
+    }
+    Ok(Exit::Done)
+}
+
+fn read(directory: &Path) -> Result<(&Path, Vec<Record>, SweepFile), Ended> {
     let records = store::read(directory)?;
     if records.is_empty() {
         return Err(Ended::no(format!(
@@ -15,7 +42,26 @@ pub fn report(arguments: &cli::Report) -> Result<Exit, Ended> {
             directory.join(store::RECORDS_FILE).display()
         )));
     }
-    let about = store::read_about(directory)?;
-    publish_all(directory, &records, &about)?;
-    Ok(Exit::Done)
+    Ok((directory, records, store::read_about(directory)?))
+}
+
+/// The README's new text.
+fn front(readme: &Path, results: &[(&Path, Vec<Record>, SweepFile)]) -> Result<String, Ended> {
+    let wrong = |error: &dyn std::fmt::Display| {
+        Ended::words(format!("--front {}: {error}", readme.display()))
+    };
+    let text = fs::read_to_string(readme).map_err(|error| wrong(&error))?;
+    let measured = results.iter().map(|(directory, records, about)| {
+        Ok(Measured {
+            link: publish::link(readme, directory).map_err(|error| wrong(&error))?,
+            about: About {
+                plan_name: about.plan_name.clone(),
+                question: about.question.clone(),
+                command: about.command.clone(),
+            },
+            records: store::latest(records),
+        })
+    });
+    let measured: Vec<Measured> = measured.collect::<Result<_, Ended>>()?;
+    publish::front(&text, &measured).map_err(|error| wrong(&error))
 }

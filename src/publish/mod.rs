@@ -14,6 +14,7 @@ mod facts;
 pub mod fixture;
 mod format;
 mod frame;
+mod front;
 mod group;
 mod labels;
 mod lines;
@@ -31,6 +32,7 @@ mod tables;
 mod theme;
 mod verdict;
 
-pub use report::{About, report};
+pub use front::{Measured, front, link};
+pub use report::{About, report, write_whole};
 pub use summary::summary;
 pub use table::table;

@@ -70,7 +70,8 @@ fn section(group: &Group<'_>, pictures: &[Picture], has_heading: bool) -> String
     text
 }
 
-fn picture(picture: &Picture) -> String {
+/// A chart that is light or dark as its reader is.
+pub fn picture(picture: &Picture) -> String {
     let alternative = svg::escape(picture.alternative);
     let stem = &picture.stem;
     format!(

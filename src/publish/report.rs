@@ -40,12 +40,7 @@ pub fn report(directory: &Path, records: &[Record], about: &About) -> Result<Vec
     let mut files: Vec<(String, String)> = Vec::new();
     let mut pictures: Vec<Vec<Picture>> = Vec::new();
     for group in &groups {
-        let prefix = if groups.len() == 1 {
-            String::new()
-        } else {
-            format!("{}-", group.shape.slug())
-        };
-        pictures.push(draw(group, &prefix, &mut files));
+        pictures.push(draw(group, &prefix(&groups, group), &mut files));
     }
     files.insert(
         0,
@@ -61,6 +56,15 @@ pub fn report(directory: &Path, records: &[Record], about: &About) -> Result<Vec
         paths.push(path);
     }
     Ok(paths)
+}
+
+/// What the names of a group's charts begin with: its shape, where there are several.
+pub fn prefix(groups: &[Group<'_>], group: &Group<'_>) -> String {
+    if groups.len() == 1 {
+        String::new()
+    } else {
+        format!("{}-", group.shape.slug())
+    }
 }
 
 fn draw(group: &Group<'_>, prefix: &str, files: &mut Vec<(String, String)>) -> Vec<Picture> {
@@ -84,7 +88,11 @@ fn draw(group: &Group<'_>, prefix: &str, files: &mut Vec<(String, String)>) -> V
     pictures
 }
 
-fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
+/// Writes a file that appears whole or not at all.
+///
+/// # Errors
+/// What the file system refused; a full disk is named as such. The file is what it was before.
+pub fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut partial = path.as_os_str().to_owned();
     partial.push(".partial");
     let partial = PathBuf::from(partial);

@@ -104,7 +104,8 @@ fn cell(point: Option<&Point<'_>>, one: &Table) -> String {
         .unwrap_or_else(|| MISSING.to_owned())
 }
 
-fn rate(point: &Point<'_>) -> Option<String> {
+/// Echoes a second with half of the interval, marked where only invalid runs say it.
+pub fn rate(point: &Point<'_>) -> Option<String> {
     let estimate = point.estimate(metric::rate)?;
     let mark = if estimate.is_hollow { "\\*" } else { "" };
     let interval = estimate.interval.map_or_else(String::new, |interval| {

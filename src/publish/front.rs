@@ -1,0 +1,494 @@
+//! The measured part of a README: what is between two markers is replaced, all else is left alone.
+//!
+//! A figure that is typed into a README outlives what it was read off. So the front page's figures
+//! are made from records too, and only here.
+
+use super::chart::CHARTS;
+use super::facts;
+use super::format::{self, MISSING, bytes, counted, duration_ns, memory_bytes, percent, whole};
+use super::group::{Group, MEMORY_CONNECTIONS_MIN, Series, groups};
+use super::markdown::{self, escape};
+use super::metric::{self, Metric};
+use super::point::Point;
+use super::readme;
+use super::report::{self, About, Picture};
+use super::tables;
+use super::theme::LIGHT;
+use super::verdict::verdicts;
+use fourtuple_spec::Record;
+use fourtuple_spec::record::Outcome;
+use std::io;
+use std::path::{Component, Path};
+
+const BEGIN: &str = "<!-- measured: begin -->";
+const END: &str = "<!-- measured: end -->";
+const CHARTS_SHOWN: [&str; 2] = ["throughput", "memory"];
+
+/// One result to be shown.
+pub struct Measured {
+    /// Where it lies, as the README has to link to it: see [`link`].
+    pub link: String,
+    /// What it is about.
+    pub about: About,
+    /// Its records.
+    pub records: Vec<Record>,
+}
+
+/// A README without a place for what was measured.
+#[derive(Debug, PartialEq, Eq)]
+pub struct NoPlace;
+
+impl std::fmt::Display for NoPlace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "there is no place for what was measured: put a line {BEGIN:?} and, below it, a line {END:?} \
+             where it is to stand, each of them once"
+        )
+    }
+}
+
+/// The README with its measured part made anew. Doing it again changes nothing.
+///
+/// # Errors
+/// The two markers are not there, each once and on a line of its own, in their order.
+pub fn front(readme: &str, results: &[Measured]) -> Result<String, NoPlace> {
+    let (above, below) = around(readme)?;
+    let mut block = format!(
+        "{BEGIN}\n<!-- From here to the end marker, everything is written by `fourtuple report DIR… --front` from records. -->\n\n"
+    );
+    block.extend(results.iter().map(section));
+    Ok(format!("{above}{block}{below}"))
+}
+
+/// What is above the first marker, and the second one with what is below.
+fn around(readme: &str) -> Result<(&str, &str), NoPlace> {
+    let at = |marker: &str| {
+        let mut offset = 0;
+        let mut found = Vec::new();
+        for line in readme.split_inclusive('\n') {
+            if line.trim() == marker {
+                found.push(offset);
+            }
+            offset += line.len();
+        }
+        match found[..] {
+            [only] => Ok(only),
+            _ => Err(NoPlace),
+        }
+    };
+    let (begin, end) = (at(BEGIN)?, at(END)?);
+    if end < begin {
+        return Err(NoPlace);
+    }
+    Ok((&readme[..begin], &readme[end..]))
+}
+
+/// How a README links to a directory: the way from one to the other, as a URL has it.
+///
+/// # Errors
+/// One of the two is not there.
+pub fn link(readme: &Path, directory: &Path) -> io::Result<String> {
+    let readme = readme.canonicalize()?;
+    let directory = directory.canonicalize()?;
+    let from: Vec<Component<'_>> = readme
+        .parent()
+        .unwrap_or(Path::new("/"))
+        .components()
+        .collect();
+    let to: Vec<Component<'_>> = directory.components().collect();
+    let shared = from.iter().zip(&to).take_while(|(a, b)| a == b).count();
+    let up = from[shared..].iter().map(|_| "..".to_owned());
+    let down = to[shared..]
+        .iter()
+        .map(|part| url(&part.as_os_str().to_string_lossy()));
+    let parts: Vec<String> = up.chain(down).collect();
+    Ok(if parts.is_empty() {
+        ".".to_owned()
+    } else {
+        parts.join("/")
+    })
+}
+
+fn url(name: &str) -> String {
+    let mut text = String::new();
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            text.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    text
+}
+
+fn section(measured: &Measured) -> String {
+    let all: Vec<&Record> = measured.records.iter().collect();
+    let groups = groups(&measured.records);
+    let mut text = format!(
+        "### {}\n\n{}\n\n",
+        escape(&measured.about.plan_name),
+        escape(&measured.about.question)
+    );
+    text.push_str(&origin(measured, &all));
+    text.extend(most_held(&all));
+    for group in &groups {
+        if groups.len() > 1 {
+            text.push_str(&format!("#### {}\n\n", group.shape.words()));
+        }
+        for picture in pictures(group, &report::prefix(&groups, group), &measured.link) {
+            text.push_str(&readme::picture(&picture));
+        }
+        text.push_str(&table(group));
+    }
+    text
+}
+
+/// Command, date and machine: without them a number means nothing.
+fn origin(measured: &Measured, records: &[&Record]) -> String {
+    let valid = records
+        .iter()
+        .filter(|record| record.outcome == Outcome::Ok)
+        .count();
+    let machine = [
+        facts::distinct(records, |record| facts::kernel(&record.host)),
+        facts::distinct(records, |record| facts::processor(&record.host)),
+        facts::distinct(records, |record| record.host.memory_bytes.map(memory_bytes)),
+        facts::distinct(records, |record| record.host.hypervisor.clone()),
+    ];
+    format!(
+        "Made by `{}`, {}, on {}: {}, of which {valid} valid. Every table, chart, warning and failure: \
+         [{link}]({link}/README.md).\n\n",
+        measured.about.command.replace(['`', '\n'], " "),
+        facts::dates(records),
+        escape(&machine.join(" · ")),
+        counted(records.len(), "run"),
+        link = measured.link,
+    )
+}
+
+/// The most connections that a valid run held, and the engines that held them.
+fn most_held(records: &[&Record]) -> Option<String> {
+    let proved = |record: &&&Record| {
+        let setup = &record.setup;
+        let is_proved =
+            setup.connections_held.is_some() && setup.connections_proved == setup.connections_held;
+        is_proved && record.outcome == Outcome::Ok && !record.case.control
+    };
+    let most = records
+        .iter()
+        .filter(proved)
+        .map(|record| record.setup.connections_held)
+        .max()?;
+    let largest = records
+        .iter()
+        .filter(proved)
+        .filter(|record| record.setup.connections_held == most);
+    let mut engines: Vec<String> = Vec::new();
+    for record in largest.clone() {
+        let name = format!("`{}`{}", record.case.arm(), processes(record));
+        if !engines.contains(&name) {
+            engines.push(name);
+        }
+    }
+    let limits = largest.filter_map(|record| record.granted.descriptor_limit);
+    let limit = limits.min().map_or_else(String::new, |limit| {
+        let limit = whole(limit as f64);
+        format!(", where a process may have {limit} descriptors")
+    });
+    Some(format!(
+        "Most connections held at once: **{}**, each proved live by a verified echo: {}{limit}.\n\n",
+        whole(f64::from(most?)),
+        engines.join(", "),
+    ))
+}
+
+/// Over how many processes a server was spread, if it was.
+fn processes(record: &Record) -> String {
+    match record.granted.server_processes {
+        Some(count @ 2..) => format!(" in {count} processes"),
+        _ => String::new(),
+    }
+}
+
+fn pictures(group: &Group<'_>, prefix: &str, link: &str) -> Vec<Picture> {
+    let has_lines = group.counts().len() > 1;
+    let shown = CHARTS.iter().filter(|chart| {
+        // Rates at a single count are points without a line: the table says it better.
+        CHARTS_SHOWN.contains(&chart.name) && (has_lines || chart.name != "throughput")
+    });
+    let drawn = shown.filter(|chart| (chart.draw)(group, &LIGHT).is_some());
+    drawn
+        .map(|chart| Picture {
+            stem: format!("{link}/{prefix}{}", chart.name),
+            alternative: chart.alternative,
+        })
+        .collect()
+}
+
+/// One row of the table.
+struct Row<'a> {
+    series: &'a Series<'a>,
+    point: &'a Point<'a>,
+    share_of_floor: Option<f64>,
+}
+
+/// One column: its heading and what stands in it.
+struct Column {
+    heading: &'static str,
+    cell: fn(&Row<'_>) -> Option<String>,
+}
+
+const COLUMNS: [Column; 6] = [
+    Column {
+        heading: "echoes a second",
+        cell: |row| tables::rate(row.point).or_else(|| failure(row.point)),
+    },
+    Column {
+        heading: "of the floor",
+        cell: |row| row.share_of_floor.map(percent),
+    },
+    Column {
+        heading: "server CPU an echo",
+        cell: |row| value(row, metric::server_cpu, duration_ns),
+    },
+    Column {
+        heading: "kernel memory a connection",
+        cell: |row| memory(row, metric::kernel_bytes),
+    },
+    Column {
+        heading: "server's user memory a connection",
+        cell: |row| memory(row, metric::server_bytes),
+    },
+    Column {
+        heading: "opened a second",
+        cell: |row| many(row).and_then(|row| value(row, metric::setup_rate, format::rate)),
+    },
+];
+
+/// The counts that a front page has room for, every arm but the A/A one, and no empty column.
+fn table(group: &Group<'_>) -> String {
+    let shares = verdicts(group).map_or(Vec::new(), |verdicts| verdicts.floor_shares);
+    let share = |series: &Series<'_>, count: u32| {
+        let mut all = shares.iter();
+        all.find(|(connections, name, _)| *connections == count && *name == series.name)
+            .map(|(.., share)| *share)
+    };
+    let mut rows: Vec<Row<'_>> = Vec::new();
+    for count in counts(group) {
+        let arms = group.series.iter().filter(|series| !series.is_control);
+        rows.extend(arms.filter_map(|series| {
+            Some(Row {
+                series,
+                point: series.point(count)?,
+                share_of_floor: share(series, count),
+            })
+        }));
+    }
+    rows.retain(|row| COLUMNS.iter().any(|column| (column.cell)(row).is_some()));
+    let columns: Vec<&Column> = COLUMNS
+        .iter()
+        .filter(|column| rows.iter().any(|row| (column.cell)(row).is_some()))
+        .collect();
+    if columns.is_empty() {
+        return String::new();
+    }
+    let mut headings = vec!["connections".to_owned(), "engine".to_owned()];
+    headings.extend(columns.iter().map(|column| column.heading.to_owned()));
+    let cells = |row: &Row<'_>| {
+        let mut cells = vec![
+            whole(f64::from(row.point.connections)),
+            format!("`{}`", row.series.name),
+        ];
+        let missing = || MISSING.to_owned();
+        cells.extend(
+            columns
+                .iter()
+                .map(|column| (column.cell)(row).unwrap_or_else(missing)),
+        );
+        cells
+    };
+    let rows: Vec<Vec<String>> = rows.iter().map(cells).collect();
+    let table = markdown::numbers(&headings, &rows);
+    format!("{table}\n{}\n\n", notes(group))
+}
+
+/// Powers of ten and the largest; all, where that would leave none but the largest.
+fn counts(group: &Group<'_>) -> Vec<u32> {
+    let all = group.counts();
+    let is_decade = |count: &u32| 10_u32.pow(count.max(&1).ilog10()) == *count;
+    if !all.iter().any(is_decade) {
+        return all;
+    }
+    let largest = all.last().copied();
+    all.into_iter()
+        .filter(|count| is_decade(count) || Some(*count) == largest)
+        .collect()
+}
+
+/// What a reader has to know to read the table: made from the records, so that it never says too much.
+fn notes(group: &Group<'_>) -> String {
+    let mut notes = vec![format!("{}.", group.shape.words())];
+    notes.extend(facts::runs(group).map(|runs| format!("{runs} a point.")));
+    notes.push(format!(
+        "Kernel memory is of {}, fixed costs included.",
+        group.shape.memory_scope()
+    ));
+    let points = || group.series.iter().flat_map(|series| &series.points);
+    let is_hollow = |point: &Point<'_>| {
+        let estimate = point.estimate(metric::rate);
+        estimate.is_some_and(|estimate| estimate.is_hollow)
+    };
+    if points().any(is_hollow) {
+        notes.push("\\* rests on invalid runs alone.".to_owned());
+    }
+    notes.join(" ")
+}
+
+fn failure(point: &Point<'_>) -> Option<String> {
+    let failure = point.failure()?;
+    Some(format!("{MISSING} ({})", escape(failure)))
+}
+
+fn value(row: &Row<'_>, metric: Metric, form: fn(f64) -> String) -> Option<String> {
+    let estimate = row.point.estimate(metric)?;
+    Some(form(estimate.value))
+}
+
+fn memory(row: &Row<'_>, metric: Metric) -> Option<String> {
+    value(many(row)?, metric, bytes)
+}
+
+/// The row, if it is of so many connections that what one of them costs means anything.
+fn many<'a, 'b>(row: &'a Row<'b>) -> Option<&'a Row<'b>> {
+    (row.point.connections >= MEMORY_CONNECTIONS_MIN).then_some(row)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture;
+    use super::*;
+    use fourtuple_spec::Engine;
+    use std::fs;
+
+    fn measured(records: Vec<Record>) -> Measured {
+        Measured {
+            link: "results/day".to_owned(),
+            about: About {
+                plan_name: "standard".to_owned(),
+                question: "What does a connection cost?".to_owned(),
+                command: "fourtuple sweep standard".to_owned(),
+            },
+            records,
+        }
+    }
+
+    fn made(results: &[Measured]) -> String {
+        let readme = format!("# Title\n\n{BEGIN}\nold figures\n{END}\n\nbelow\n");
+        front(&readme, results).unwrap().replace('\u{a0}', " ")
+    }
+
+    #[test]
+    fn only_what_is_between_the_markers_changes_and_twice_is_once() {
+        let results = [measured(fixture::sweep(2))];
+        let readme =
+            format!("# Title, where `{BEGIN}` is named\n{BEGIN}\nold\n{END}\nbelow, no line break");
+        let once = front(&readme, &results).unwrap();
+        assert!(once.starts_with(&format!("# Title, where `{BEGIN}` is named\n{BEGIN}\n")));
+        assert!(once.ends_with(&format!("{END}\nbelow, no line break")));
+        assert!(!once.contains("old"));
+        assert_eq!(front(&once, &results).unwrap(), once);
+    }
+
+    #[test]
+    fn a_readme_without_a_place_is_refused() {
+        for readme in [
+            String::new(),
+            format!("{BEGIN}\n"),
+            format!("{END}\n{BEGIN}\n"),
+            format!("{BEGIN}\n{BEGIN}\n{END}\n"),
+            format!("in the text {BEGIN}\n{END}\n"),
+        ] {
+            assert_eq!(front(&readme, &[]), Err(NoPlace), "{readme:?}");
+        }
+        assert!(NoPlace.to_string().contains(BEGIN));
+    }
+
+    #[test]
+    fn it_shows_where_the_numbers_come_from_and_what_they_are() {
+        let mut records = fixture::sweep(3);
+        for record in &mut records {
+            record.granted.descriptor_limit = Some(20_000);
+            if record.case.engine == Some(Engine::Epoll) {
+                record.granted.server_processes = Some(2);
+            }
+            if record.case.engine == Some(Engine::Null) {
+                record.setup.connections_proved = None;
+            }
+        }
+        let text = made(&[measured(records)]);
+        for part in [
+            "### standard\n",
+            "Made by `fourtuple sweep standard`, 2026-01-09, on Linux 6.18.5 · AMD EPYC 7R13, 2 cores · 24 GiB · KVM: 144 runs, of which 141 valid.",
+            "[results/day](results/day/README.md)",
+            "srcset=\"results/day/throughput-dark.svg\"",
+            "src=\"results/day/memory-light.svg\"",
+            "Most connections held at once: **20,000**, each proved live by a verified echo: `uring`, `epoll` in 2 processes, `spin`, where a process may have 20,000 descriptors.",
+            "| connections | engine | echoes a second | of the floor | server CPU an echo |",
+            "| 20,000 | `tokio` | – (RLIMIT\\_NOFILE) |",
+        ] {
+            assert!(text.contains(part), "{part:?} is missing from\n{text}");
+        }
+        assert!(!text.contains("| 2,000 |"), "only decades and the largest");
+        assert!(
+            !text.contains("| 10 | `null` |") && text.contains("| 10,000 | `null` |"),
+            "a row without a number says nothing"
+        );
+        assert!(!text.contains("(A/A)"), "{text}");
+        assert!(!text.contains("latency-light"), "{text}");
+    }
+
+    #[test]
+    fn a_column_that_no_row_has_is_left_out() {
+        let text = made(&[measured(vec![fixture::record(Engine::Epoll, 10, 0)])]);
+        let headings = text.lines().find(|line| line.starts_with("| connections"));
+        assert_eq!(
+            headings,
+            Some("| connections | engine | echoes a second | server CPU an echo |")
+        );
+    }
+
+    #[test]
+    fn shapes_link_to_charts_of_their_own_and_results_follow_each_other() {
+        let mut records = fixture::sweep(1);
+        let mut large = fixture::record(Engine::Epoll, 2_000, 0);
+        large.case.message_bytes = 4_096;
+        records.push(large);
+        let text = made(&[
+            measured(records),
+            measured(vec![fixture::failed(Engine::Uring, 5, 0, Some("memory"))]),
+        ]);
+        assert!(text.contains("results/day/64-bytes-depth-1-closed-kernel-throughput-light.svg"));
+        assert!(text.contains("results/day/4096-bytes-depth-1-closed-kernel-memory-light.svg"));
+        assert!(!text.contains("4096-bytes-depth-1-closed-kernel-throughput"));
+        assert!(text.contains("| 5 | `uring` | – (memory) |"), "{text}");
+        assert_eq!(text.matches("### standard\n").count(), 2);
+    }
+
+    #[test]
+    fn a_link_goes_from_the_readme_to_the_directory() {
+        let root = std::env::temp_dir().join(format!("fourtuple-front-{}", std::process::id()));
+        let (results, docs) = (root.join("results/a day"), root.join("docs"));
+        fs::create_dir_all(&results).unwrap();
+        fs::create_dir_all(&docs).unwrap();
+        for readme in [root.join("README.md"), docs.join("README.md")] {
+            fs::write(readme, "").unwrap();
+        }
+        let from = |readme: &str, directory: &Path| link(&root.join(readme), directory).unwrap();
+        assert_eq!(from("README.md", &results), "results/a%20day");
+        assert_eq!(from("docs/README.md", &results), "../results/a%20day");
+        assert_eq!(from("README.md", &root), ".");
+        assert!(link(&root.join("none.md"), &results).is_err());
+        fs::remove_dir_all(&root).unwrap();
+    }
+}
