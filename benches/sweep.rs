@@ -6,6 +6,7 @@
 //! ```text
 //! cargo bench --bench sweep                 the standard sweep
 //! cargo bench --bench sweep -- --quick      the same in about a minute
+//! cargo bench --bench sweep -- --out DIR    with its results somewhere else
 //! ```
 
 use std::env;
@@ -13,13 +14,15 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 fn main() -> ExitCode {
-    let options = env::args().skip(1);
+    let options: Vec<String> = env::args().skip(1).collect();
     // cargo adds `--bench`; what else it is given is meant for the sweep, or for Criterion's benches
     // where all of them run: those filters and flags say nothing here.
-    let is_quick = options.into_iter().any(|option| option == "--quick");
+    let is_quick = options.iter().any(|option| option == "--quick");
+    let out = options.iter().skip_while(|option| *option != "--out");
     let mut sweep = Command::new(env!("CARGO_BIN_EXE_fourtuple"));
     sweep.args(["sweep", "standard"]);
     sweep.args(is_quick.then_some("--quick"));
+    sweep.args(out.take(2));
     if let Some(workspace) = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from) {
         sweep.current_dir(workspace);
     }
