@@ -1,5 +1,6 @@
-//! Warm-up, measured span, quiet: which of them it is, and what is counted in each. The same for
-//! every driver, so that two drivers cannot differ in what they call an echo a second.
+//! Warm-up, measured span, quiet: which of them it is, and what is counted in each; or simply a
+//! number of echoes. The same for every driver, so that two drivers cannot differ in what they call
+//! an echo a second.
 
 use crate::latency::Latencies;
 use crate::{LoadError, Warm};
@@ -21,6 +22,8 @@ pub(crate) enum Stage {
     Measuring,
     /// Nothing is sent any more; what is in flight comes in.
     Quieting,
+    /// So many messages are sent in all, and their echoes are counted.
+    Counting(u64),
 }
 
 /// Conducts one measurement.
@@ -61,16 +64,28 @@ impl Conductor {
         }
     }
 
+    /// Conducts `count` echoes, neither more nor fewer, without a warm-up. The clock starts now.
+    pub(crate) fn counting(case: &Case, count: u64) -> Self {
+        let mut conductor = Self::new(case);
+        conductor.stage = Stage::Counting(count);
+        conductor.clock = Instant::now();
+        conductor
+    }
+
     /// Nanoseconds since the measurement began; never 0, which drivers use for "not sent".
     #[inline]
     pub(crate) fn now_ns(&self) -> u64 {
         self.clock.elapsed().as_nanos() as u64 + 1
     }
 
-    /// Whether messages are to be sent.
+    /// Whether one more message is to be sent.
     #[inline]
     pub(crate) fn is_sending(&self) -> bool {
-        self.stage != Stage::Quieting
+        match self.stage {
+            Stage::Warming | Stage::Measuring => true,
+            Stage::Quieting => false,
+            Stage::Counting(count) => self.echoes + self.in_flight < count,
+        }
     }
 
     /// Counts one verified echo.
@@ -86,6 +101,8 @@ impl Conductor {
                 *bin += 1;
             }
             self.latencies.record(now_ns.saturating_sub(sent_ns));
+        } else if let Stage::Counting(_) = self.stage {
+            self.echoes += 1;
         }
     }
 
@@ -109,6 +126,11 @@ impl Conductor {
                 self.measured_ns = now_ns - self.measuring_from_ns;
                 self.stage = Stage::Quieting;
             }
+            Stage::Counting(count) if self.echoes >= count => {
+                // Read anew: `now_ns` is from before the last echoes were verified.
+                self.measured_ns = self.now_ns();
+                self.stage = Stage::Quieting;
+            }
             _ => {}
         }
         if self.stage == Stage::Quieting && self.in_flight == 0 {
@@ -130,6 +152,11 @@ impl Conductor {
             self.proved,
             self.connections,
         ))
+    }
+
+    /// How long it took.
+    pub(crate) fn elapsed(&self) -> Duration {
+        Duration::from_nanos(self.measured_ns)
     }
 
     /// What the measured span gave.

@@ -14,6 +14,7 @@ use crate::uring::{TICK, UringLoad};
 use crate::{LoadError, Warm};
 use fourtuple_ring::{Errno, Event, Lease, Received, Shot, Slot};
 use fourtuple_spec::message::Measured;
+use std::time::Duration;
 
 /// Receives armed again at one turn after buffers ran out.
 const REARM_AT_ONCE: usize = 16;
@@ -45,36 +46,46 @@ struct Round<'a> {
 
 impl UringLoad {
     pub(crate) fn measure(&mut self, warm: &mut dyn FnMut(Warm)) -> Result<Measured, LoadError> {
-        let mut round = Round::new(self);
-        round.begin()?;
-        loop {
-            round.load.rings.wait(Some(TICK))?;
-            round.now_ns = round.conductor.now_ns();
-            round.handle_events()?;
-            let now_ns = round.now_ns;
-            if round.conductor.advance(now_ns, warm)? {
-                break;
-            }
-            round.rearm_some()?;
-        }
-        let conductor = round.conductor;
+        let conductor = Conductor::new(&self.case);
+        let conductor = Round::new(self, conductor).play(warm)?;
         Ok(conductor.measured(self.counters()))
+    }
+
+    pub(crate) fn echo(&mut self, count: u64) -> Result<Duration, LoadError> {
+        let conductor = Conductor::counting(&self.case, count);
+        let conductor = Round::new(self, conductor).play(&mut |_| {})?;
+        Ok(conductor.elapsed())
     }
 }
 
 impl<'a> Round<'a> {
-    fn new(load: &'a mut UringLoad) -> Self {
+    fn new(load: &'a mut UringLoad, conductor: Conductor) -> Self {
         let case = &load.case;
         let (count, depth) = (case.connections as usize, case.depth as usize);
         let is_pipelined = depth > 1;
         Self {
-            conductor: Conductor::new(case),
+            conductor,
             next_turn: 0,
             is_rotating: case.active_connections < case.connections,
             pipelines: vec![Pipeline::default(); if is_pipelined { count } else { 0 }],
             sent_ns: vec![0; if is_pipelined { count * depth } else { 0 }],
             now_ns: 0,
             load,
+        }
+    }
+
+    /// From the first message to the last echo.
+    fn play(mut self, warm: &mut dyn FnMut(Warm)) -> Result<Conductor, LoadError> {
+        self.begin()?;
+        loop {
+            self.load.rings.wait(Some(TICK))?;
+            self.now_ns = self.conductor.now_ns();
+            self.handle_events()?;
+            let now_ns = self.now_ns;
+            if self.conductor.advance(now_ns, warm)? {
+                return Ok(self.conductor);
+            }
+            self.rearm_some()?;
         }
     }
 
@@ -88,15 +99,19 @@ impl<'a> Round<'a> {
         for index in 0..active {
             // Each start is a moment of its own: the first of thousands must not wait on the last's clock.
             self.now_ns = self.conductor.now_ns();
-            if !self.is_rotating {
+            if !self.conductor.is_sending() {
+                break;
+            }
+            // What an earlier round armed is armed still: a slot never has two.
+            if !self.is_rotating && index >= self.load.armed {
                 let (ring, place) = self.load.place(index);
                 let ring = self.load.rings.ring(ring);
                 let slot = ring.slot(place);
                 ring.receive(slot)?;
+                self.load.armed = index + 1;
             }
             self.begin_turn(index)?;
         }
-        self.load.is_armed = !self.is_rotating;
         self.next_turn = active % self.load.case.connections;
         Ok(())
     }

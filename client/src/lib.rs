@@ -17,6 +17,7 @@ use fourtuple_spec::message::{Measured, Ramp};
 use fourtuple_spec::record::Grant;
 use fourtuple_spec::{Case, ClientKind};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 /// A load generator for one case. Belongs to the thread that made it.
 pub struct Load {
@@ -77,6 +78,27 @@ impl Load {
         match &mut self.driver {
             Driver::Uring(load) => load.measure(warm),
             Driver::Spin(load) => load.measure(warm),
+        }
+    }
+
+    /// Sends `count` messages in all over the open connections, and verifies their echoes; may be
+    /// called again and again. The time is from the first send to the last verification.
+    ///
+    /// For timing alone: it warms nothing up and proves no connection live. Fewer messages than
+    /// active connections leave some of those idle.
+    ///
+    /// # Errors
+    /// The case has a depth other than 1; otherwise as [`Load::measure`], and the connections are of
+    /// no use afterwards.
+    pub fn echo(&mut self, count: u64) -> Result<Duration, LoadError> {
+        match &mut self.driver {
+            Driver::Uring(load) if load.case.depth != 1 => Err(LoadError::new(format!(
+                "echoes are counted with one message in flight a connection, and the depth is {}: use \
+                 depth 1",
+                load.case.depth
+            ))),
+            Driver::Uring(load) => load.echo(count),
+            Driver::Spin(load) => load.echo(count),
         }
     }
 

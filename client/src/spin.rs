@@ -12,6 +12,7 @@ use fourtuple_spec::{AddressPlan, Case};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketType, ipproto, sockopt};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 const BUFFER_BYTES: usize = 64 * 1024;
 
@@ -69,10 +70,26 @@ impl SpinLoad {
     }
 
     pub(crate) fn measure(&mut self, warm: &mut dyn FnMut(Warm)) -> Result<Measured, LoadError> {
-        let mut conductor = Conductor::new(&self.case);
+        let conductor = self.play(Conductor::new(&self.case), warm)?;
+        Ok(conductor.measured(ClientCounters::default()))
+    }
+
+    pub(crate) fn echo(&mut self, count: u64) -> Result<Duration, LoadError> {
+        let conductor = self.play(Conductor::counting(&self.case, count), &mut |_| {})?;
+        Ok(conductor.elapsed())
+    }
+
+    /// From the first message to the last echo.
+    fn play(
+        &mut self,
+        mut conductor: Conductor,
+        warm: &mut dyn FnMut(Warm),
+    ) -> Result<Conductor, LoadError> {
         let mut buffer = vec![0; BUFFER_BYTES];
         for index in 0..self.sockets.len() {
-            self.send(index, &mut conductor)?;
+            if conductor.is_sending() {
+                self.send(index, &mut conductor)?;
+            }
         }
         loop {
             for index in 0..self.sockets.len() {
@@ -80,7 +97,7 @@ impl SpinLoad {
             }
             let now_ns = conductor.now_ns();
             if conductor.advance(now_ns, warm)? {
-                return Ok(conductor.measured(ClientCounters::default()));
+                return Ok(conductor);
             }
         }
     }

@@ -54,8 +54,8 @@ pub(crate) struct UringLoad {
     /// Receives that ended for want of a buffer, by connection.
     pub(crate) to_rearm: VecDeque<u32>,
     pub(crate) rearmed: u64,
-    /// Whether every connection has a receive armed.
-    pub(crate) is_armed: bool,
+    /// Connections, from the first on, that keep a receive armed; none where turns pass.
+    pub(crate) armed: u32,
     target: SocketAddr,
     plan: AddressPlan,
 }
@@ -85,7 +85,7 @@ impl UringLoad {
             connections: Vec::new(),
             to_rearm: VecDeque::new(),
             rearmed: 0,
-            is_armed: false,
+            armed: 0,
             target,
             plan,
         };
@@ -197,7 +197,7 @@ impl UringLoad {
                 let (ring_index, place) = self.place(next);
                 let ring = self.rings.ring(ring_index);
                 let slot = ring.slot(place);
-                if self.is_armed {
+                if next < self.armed {
                     ring.cancel_receive(slot)?;
                 }
                 ring.reset(slot)?;

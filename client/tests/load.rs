@@ -6,6 +6,7 @@ use fourtuple_spec::{AddressMode, Case, ClientKind, Engine, Mode, NetworkChoice,
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 /// What a server does with the bytes of one read; `None` closes the connection.
@@ -188,6 +189,63 @@ fn the_spinning_client_verifies_too() {
         },
         target,
     );
+}
+
+/// Adds up what it receives: shared by all servers of this kind, so used by one test alone.
+static COUNTED_BYTES: AtomicUsize = AtomicUsize::new(0);
+
+fn counts(_: u32, _: usize, bytes: &mut Vec<u8>) -> Option<()> {
+    COUNTED_BYTES.fetch_add(bytes.len(), Ordering::Relaxed);
+    Some(())
+}
+
+#[test]
+fn exactly_so_many_echoes_are_made_again_and_again() {
+    let target = server("0.0.0.0:0", counts).unwrap();
+    let ring = Case {
+        slots_per_ring: Some(8),
+        ..case(20)
+    };
+    let rotating = Case {
+        active_connections: 7,
+        ..case(20)
+    };
+    let spinning = Case {
+        client: ClientKind::Spin,
+        ..case(20)
+    };
+    for case in [ring, rotating, spinning] {
+        let mut load = match Load::prepare(&case, target) {
+            Err(error) if error.limiter.as_deref() == Some("io_uring") => {
+                eprintln!("skipped: {error}");
+                continue;
+            }
+            load => load.unwrap(),
+        };
+        load.ramp(&mut |_| {}).unwrap();
+        // Fewer than connections, then more, then fewer again; none at all is no error.
+        for count in [1, 5, 501, 1, 20, 0, 1000] {
+            let before = COUNTED_BYTES.load(Ordering::Relaxed);
+            load.echo(count).unwrap();
+            let sent = COUNTED_BYTES.load(Ordering::Relaxed) - before;
+            assert_eq!(sent, 64 * count as usize, "{case:?}");
+        }
+    }
+}
+
+#[test]
+fn echoes_are_counted_at_depth_one_only() {
+    let target = server("127.0.0.1:0", honest).unwrap();
+    let case = Case {
+        depth: 2,
+        ..case(1)
+    };
+    let Ok(mut load) = Load::prepare(&case, target) else {
+        return;
+    };
+    load.ramp(&mut |_| {}).unwrap();
+    let error = load.echo(1).unwrap_err().to_string();
+    assert!(error.contains("use depth 1"), "{error}");
 }
 
 #[test]
