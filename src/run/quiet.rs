@@ -6,71 +6,49 @@ use fourtuple_meter::{MemorySnapshot, Subjects};
 use fourtuple_spec::Case;
 use std::time::{Duration, Instant};
 
-/// From so many connections on, the kernel is still freeing when the processes are gone.
-const BIG_RUN_CONNECTIONS: u32 = 50_000;
+/// Below this, what a run leaves behind drowns in what everything else does.
+const CONNECTIONS_LEAST: u32 = 1_000;
 
-/// Slab memory above the baseline with which the next run may start: 64 MiB are about 8,000 pairs.
-const REST_BYTES: u64 = 64 << 20;
+/// Slab memory of a pair, about.
+const PAIR_BYTES: u64 = 8_000;
 
 /// A fall of slab memory within [`STEP`] that nothing but a teardown explains.
-const FALL_BYTES: u64 = 2 << 20;
+const FALL_BYTES: u64 = 256 << 10;
 
 /// The kernel tells nobody when it is done: there is nothing to wait on but time.
-const STEP: Duration = Duration::from_millis(100);
+const STEP: Duration = Duration::from_millis(50);
 
 /// What earlier runs left behind, as far as this process knows.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Leftovers {
     /// Nothing is known: another process may have ended just now.
     #[default]
     Unknown,
     /// The last run was too small to matter.
     None,
-    /// The last run was big; slab memory was this much before it, and freeing should not take longer.
-    Big(u64, Duration),
+    /// The last run had so many connections, and this much slab memory was in use before it.
+    Of(u32, u64),
 }
 
 impl Leftovers {
     /// What a case is going to leave behind, read before it begins.
     pub fn of(case: &Case) -> Self {
-        if case.connections < BIG_RUN_CONNECTIONS {
-            return Self::None;
-        }
-        let freeing = Duration::from_millis(u64::from(case.connections) / 10);
-        slab_bytes().map_or(Self::None, |before| {
-            Self::Big(before, Duration::from_secs(30) + freeing)
-        })
+        let is_small = case.connections < CONNECTIONS_LEAST;
+        let before = if is_small { None } else { slab_bytes() };
+        before.map_or(Self::None, |before| Self::Of(case.connections, before))
     }
 }
 
 /// Waits until what was left behind is free. Returns a warning if it is not in good time.
 pub fn wait(context: &Context<'_>) -> Result<Option<String>, Interrupted> {
-    match context.leftovers.get() {
-        Leftovers::None => Ok(None),
-        Leftovers::Unknown => until(context, Duration::from_secs(120), is_steady()),
-        Leftovers::Big(before, limit) => {
-            until(context, limit, move |now| now <= before + REST_BYTES)
-        }
-    }
-}
-
-/// True as soon as slab memory has stopped to fall.
-fn is_steady() -> impl FnMut(u64) -> bool {
-    let mut last = None;
-    move |now| {
-        last.replace(now)
-            .is_some_and(|last: u64| last.saturating_sub(now) < FALL_BYTES)
-    }
-}
-
-fn until(
-    context: &Context<'_>,
-    limit: Duration,
-    mut is_quiet: impl FnMut(u64) -> bool,
-) -> Result<Option<String>, Interrupted> {
+    let (mut is_quiet, limit) = match context.leftovers.get() {
+        Leftovers::None => return Ok(None),
+        Leftovers::Unknown => (Quiet::new(0, 2), Duration::from_secs(120)),
+        Leftovers::Of(connections, before) => after(connections, before),
+    };
     let end = Instant::now() + limit;
     while let Some(now) = slab_bytes() {
-        if is_quiet(now) {
+        if is_quiet.hear(now) {
             return Ok(None);
         }
         if Instant::now() > end {
@@ -88,6 +66,46 @@ fn until(
     Ok(None)
 }
 
+/// When a run's memory counts as free, and how long that may take.
+fn after(connections: u32, before: u64) -> (Quiet, Duration) {
+    let taken = u64::from(connections) * PAIR_BYTES;
+    // The kernel keeps some empty slabs, and other things come and go: 2 %, and never nothing.
+    let rest = (taken / 50).clamp(1 << 20, 64 << 20);
+    // Freeing pauses now and then: the more there is to free, the longer a pause is believed.
+    let steps = 4 + connections / 25_000;
+    let freeing = Duration::from_millis(u64::from(connections) / 10);
+    (
+        Quiet::new(before + rest, steps),
+        Duration::from_secs(30) + freeing,
+    )
+}
+
+/// Slab memory is quiet when it is as low as it was, or has stopped to fall.
+struct Quiet {
+    enough: u64,
+    steps: u32,
+    steady: u32,
+    last: u64,
+}
+
+impl Quiet {
+    fn new(enough: u64, steps: u32) -> Self {
+        Self {
+            enough,
+            steps,
+            steady: 0,
+            last: u64::MAX,
+        }
+    }
+
+    fn hear(&mut self, now: u64) -> bool {
+        let has_fallen = self.last.saturating_sub(now) > FALL_BYTES;
+        self.steady = if has_fallen { 0 } else { self.steady + 1 };
+        self.last = now;
+        now <= self.enough || self.steady >= self.steps
+    }
+}
+
 fn slab_bytes() -> Option<u64> {
     MemorySnapshot::take(&Subjects::default()).slab_bytes()
 }
@@ -96,14 +114,33 @@ fn slab_bytes() -> Option<u64> {
 mod tests {
     use super::*;
 
+    const MIB: u64 = 1 << 20;
+
     #[test]
-    fn memory_is_steady_when_it_no_longer_falls() {
-        let mut is_steady = is_steady();
-        let gib = 1 << 30;
-        assert!(!is_steady(3 * gib), "one reading says nothing");
-        assert!(!is_steady(2 * gib));
-        assert!(!is_steady(2 * gib - FALL_BYTES));
-        assert!(is_steady(2 * gib - FALL_BYTES - 4096));
-        assert!(is_steady(4 * gib));
+    fn memory_as_low_as_before_is_quiet_at_once() {
+        let (mut quiet, _) = after(10_000, 200 * MIB);
+        assert!(!quiet.hear(280 * MIB));
+        assert!(quiet.hear(201 * MIB));
+    }
+
+    #[test]
+    fn memory_that_no_longer_falls_is_quiet_in_the_end() {
+        let (mut quiet, _) = after(10_000, 200 * MIB);
+        for falling in (220..280).rev() {
+            assert!(!quiet.hear(falling * MIB));
+        }
+        for pause in 1..4 {
+            assert!(!quiet.hear(220 * MIB - pause));
+        }
+        assert!(quiet.hear(220 * MIB));
+    }
+
+    #[test]
+    fn one_reading_says_nothing_of_what_went_before() {
+        let mut quiet = Quiet::new(0, 2);
+        assert!(!quiet.hear(300 * MIB));
+        assert!(!quiet.hear(200 * MIB));
+        assert!(!quiet.hear(200 * MIB));
+        assert!(quiet.hear(200 * MIB));
     }
 }
