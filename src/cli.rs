@@ -1,5 +1,8 @@
 //! The words of the command line. What they mean is decided elsewhere.
 
+// The comments on arguments are what `--help` prints: brackets in them are brackets.
+#![allow(rustdoc::broken_intra_doc_links)]
+
 use crate::child;
 use crate::values::{self, Cpus};
 use clap::{Args, Parser, Subcommand, ValueEnum};

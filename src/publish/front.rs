@@ -308,9 +308,12 @@ fn table(group: &Group<'_>) -> String {
         );
         cells
     };
+    let has_memory = rows
+        .iter()
+        .any(|row| memory(row, metric::kernel_bytes).is_some());
     let rows: Vec<Vec<String>> = rows.iter().map(cells).collect();
     let table = markdown::numbers(&headings, &rows);
-    format!("{table}\n{}\n\n", notes(group))
+    format!("{table}\n{}\n\n", notes(group, has_memory))
 }
 
 /// Powers of ten and the largest; all, where that would leave none but the largest.
@@ -327,13 +330,15 @@ fn counts(group: &Group<'_>) -> Vec<u32> {
 }
 
 /// What a reader has to know to read the table: made from the records, so that it never says too much.
-fn notes(group: &Group<'_>) -> String {
+fn notes(group: &Group<'_>, has_memory: bool) -> String {
     let mut notes = vec![format!("{}.", group.shape.words())];
     notes.extend(facts::runs(group).map(|runs| format!("{runs} a point.")));
-    notes.push(format!(
-        "Kernel memory is of {}, fixed costs included.",
-        group.shape.memory_scope()
-    ));
+    if has_memory {
+        notes.push(format!(
+            "Kernel memory is of {}, fixed costs included.",
+            group.shape.memory_scope()
+        ));
+    }
     let points = || group.series.iter().flat_map(|series| &series.points);
     let is_hollow = |point: &Point<'_>| {
         let estimate = point.estimate(metric::rate);
@@ -456,6 +461,7 @@ mod tests {
             headings,
             Some("| connections | engine | echoes a second | server CPU an echo |")
         );
+        assert!(!text.contains("Kernel memory"), "{text}");
     }
 
     #[test]
