@@ -259,3 +259,33 @@ fn an_ordinary_user_needs_nothing_from_root() {
     assert_eq!(record["outcome"], "ok");
     was_private(&record);
 }
+
+#[test]
+fn refused_namespaces_mean_the_hosts_network_and_a_warning() {
+    // A user namespace in which no further namespace may be made.
+    let script = "echo 0 > /proc/sys/user/max_user_namespaces && \
+                  echo 0 > /proc/sys/user/max_net_namespaces && echo ready >&2 && exec \"$0\" \"$@\"";
+    let run = Command::new("unshare")
+        .args(["--user", "--map-root-user", "sh", "-c", script])
+        .arg(env!("CARGO_BIN_EXE_fourtuple"))
+        .args(SMALL_RUN)
+        .arg("--json")
+        .output();
+    let Ok(output) = run else {
+        return; // No unshare(1) here.
+    };
+    if !errors(&output).contains("ready") {
+        return; // No user namespaces either: then the other tests have fallen back already.
+    }
+    let record = record(&output);
+    assert_eq!(record["outcome"], "ok", "{record}");
+    assert!(!was_private(&record));
+    let reason = record["granted"]["network_reason"].as_str().unwrap();
+    assert!(reason.contains("user.max_user_namespaces is 0"), "{reason}");
+    assert!(
+        record["warnings"]
+            .to_string()
+            .contains("no private network"),
+        "{record}"
+    );
+}

@@ -42,116 +42,57 @@ fn every_engine_is_in_the_help_of_run() {
     }
 }
 
+/// Words that are wrong, and what the refusal has to say.
+const WRONG: [(&str, &str); 12] = [
+    (
+        "run --engine urin --connections 1",
+        "did you mean \"uring\"?",
+    ),
+    (
+        "run --engine epoll --connections 0",
+        "connections is 0; allowed is 1 to",
+    ),
+    ("run --engine epoll --connections ten", "1000, 10k or 1M"),
+    (
+        "run --engine epoll --connections 1 --message-bytes 0",
+        "message_bytes is 0; allowed is 1 to 16777216",
+    ),
+    (
+        "run --engine epoll --connections 1 --message-bytes 2GB",
+        "allowed is 1 to 16777216",
+    ),
+    (
+        "run --engine epoll --connections 1 --server-cpus 1023",
+        "no core 1023 here; this process may use ",
+    ),
+    (
+        "run --engine epoll --connections 1 --client-cpus a",
+        "write 0, or 0,1, or 2-4",
+    ),
+    (
+        "run --engine epoll --connections 1 --duration 2",
+        "write 2s or 2ms",
+    ),
+    (
+        "run --engine epoll --connections 1 --sysctl vm.swappiness=1",
+        "net.* only",
+    ),
+    (
+        "run --engine epoll --connections 1 --network host --sysctl net.ipv4.tcp_sack=0",
+        "--network private",
+    ),
+    ("sweep no-such-plan.toml", "one of standard, quick"),
+    (
+        "report no-such-directory",
+        "a directory that a sweep has written",
+    ),
+];
+
 #[test]
 fn wrong_words_are_refused_with_what_would_be_right() {
-    let cases: [(&[&str], &str); 12] = [
-        (
-            &["run", "--engine", "urin", "--connections", "1"],
-            "did you mean \"uring\"?",
-        ),
-        (
-            &["run", "--engine", "epoll", "--connections", "0"],
-            "connections is 0; allowed is 1 to",
-        ),
-        (
-            &["run", "--engine", "epoll", "--connections", "ten"],
-            "1000, 10k or 1M",
-        ),
-        (
-            &[
-                "run",
-                "--engine",
-                "epoll",
-                "--connections",
-                "1",
-                "--message-bytes",
-                "0",
-            ],
-            "message_bytes is 0; allowed is 1 to 16777216",
-        ),
-        (
-            &[
-                "run",
-                "--engine",
-                "epoll",
-                "--connections",
-                "1",
-                "--message-bytes",
-                "2GB",
-            ],
-            "allowed is 1 to 16777216",
-        ),
-        (
-            &[
-                "run",
-                "--engine",
-                "epoll",
-                "--connections",
-                "1",
-                "--server-cpus",
-                "1023",
-            ],
-            "there is no core 1023 here; this process may use ",
-        ),
-        (
-            &[
-                "run",
-                "--engine",
-                "epoll",
-                "--connections",
-                "1",
-                "--client-cpus",
-                "a",
-            ],
-            "write 0, or 0,1, or 2-4",
-        ),
-        (
-            &[
-                "run",
-                "--engine",
-                "epoll",
-                "--connections",
-                "1",
-                "--duration",
-                "2",
-            ],
-            "write 2s or 2ms",
-        ),
-        (
-            &[
-                "run",
-                "--engine",
-                "epoll",
-                "--connections",
-                "1",
-                "--sysctl",
-                "vm.swappiness=1",
-            ],
-            "net.* only",
-        ),
-        (
-            &[
-                "run",
-                "--engine",
-                "epoll",
-                "--connections",
-                "1",
-                "--network",
-                "host",
-                "--sysctl",
-                "net.ipv4.tcp_sack=0",
-            ],
-            "--network private",
-        ),
-        (&["sweep", "no-such-plan.toml"], "one of standard, quick"),
-        (
-            &["report", "no-such-directory"],
-            "a directory that a sweep has written",
-        ),
-    ];
-    for (words, advice) in cases {
-        let said = refused(2, words.iter().copied());
-        assert!(said.contains(advice), "{words:?}: {said}");
+    for (words, advice) in WRONG {
+        let said = refused(2, words.split(' '));
+        assert!(said.contains(advice), "{words}: {said}");
     }
     refused(2, []);
     refused(2, ["hop"]);
