@@ -1,5 +1,8 @@
 //! The load generator against plain echo servers, honest ones and others.
 
+// Habits share one type, and some of them change the length.
+#![allow(clippy::ptr_arg)]
+
 use fourtuple_client::{Load, LoadError};
 use fourtuple_spec::message::Measured;
 use fourtuple_spec::{AddressMode, Case, ClientKind, Engine, Mode, NetworkChoice, Peer};
