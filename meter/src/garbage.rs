@@ -33,7 +33,7 @@ fn damaged() -> impl Strategy<Value = String> {
 
 fn feed(text: &str) {
     let _ = meminfo::Meminfo::parse(text);
-    let _ = meminfo::private_bytes(text);
+    let _ = meminfo::anonymous_bytes(text);
     let _ = slabinfo::parse(text, 4096);
     let _ = zoneinfo::per_cpu_list_pages(text);
     let _ = sockstat::tcp_pages_charged(text);

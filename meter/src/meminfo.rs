@@ -27,26 +27,16 @@ impl Meminfo {
     }
 }
 
-/// Private memory of one process, bytes: what would be free again if it ended.
+/// Anonymous memory of one process, bytes: its heap, its stacks, its buffers.
 ///
-/// The pages of its io_uring rings are among it, because the process has them mapped; the ledger's
-/// parts do not use this number, so nothing is counted twice there.
-pub(crate) fn private_bytes(smaps_rollup: &str) -> Result<u64, Malformed> {
+/// Not `Private_Dirty`, which has the pages of io_uring rings in it: those are the kernel's, and a
+/// part of their own in the ledger.
+pub(crate) fn anonymous_bytes(smaps_rollup: &str) -> Result<u64, Malformed> {
     let file = "smaps_rollup";
     // The first line is the address range, not a `Name: value` line.
     let body = smaps_rollup.split_once('\n').map_or("", |(_, rest)| rest);
-    let parsed = lines(file, body)?;
-    let get = |name| parsed.get(name).copied();
-    match (get("Private_Clean"), get("Private_Dirty")) {
-        (Some(clean), Some(dirty)) => Ok(clean
-            .saturating_add(dirty)
-            .saturating_add(get("Private_Hugetlb").unwrap_or(0))),
-        _ => Err(Malformed::missing(
-            file,
-            smaps_rollup,
-            "Private_Clean and Private_Dirty",
-        )),
-    }
+    let anonymous = lines(file, body)?.get("Anonymous").copied();
+    anonymous.ok_or_else(|| Malformed::missing(file, body, "Anonymous"))
 }
 
 fn lines(file: &'static str, text: &str) -> Result<BTreeMap<String, u64>, Malformed> {
@@ -106,9 +96,14 @@ mod tests {
     }
 
     #[test]
-    fn private_memory_is_clean_and_dirty() {
+    fn user_memory_is_what_is_anonymous() {
         let text = include_str!("../fixtures/smaps_rollup-6.18");
-        assert_eq!(private_bytes(text), Ok((56 + 108) * 1024));
-        assert!(private_bytes("").is_err());
+        let line = text
+            .lines()
+            .find(|line| line.starts_with("Anonymous:"))
+            .unwrap();
+        let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+        assert_eq!(anonymous_bytes(text), Ok(kib * 1024));
+        assert!(anonymous_bytes("").is_err());
     }
 }

@@ -124,13 +124,13 @@ fn noted<T>(
     None
 }
 
-/// Private memory of some processes; `None` if there are none or one of them cannot be read.
+/// Anonymous memory of some processes; `None` if there are none or one of them cannot be read.
 fn user_bytes(pids: &[u32], whose: &str, notes: &mut Vec<String>) -> Option<u64> {
     let consequence = format!("the {whose}'s user memory is unknown");
     let mut sum = None;
     for pid in pids {
         let text = proc_files::read(&format!("/proc/{pid}/smaps_rollup"));
-        let bytes = noted(text, meminfo::private_bytes, &consequence, notes)?;
+        let bytes = noted(text, meminfo::anonymous_bytes, &consequence, notes)?;
         sum = Some(bytes.saturating_add(sum.unwrap_or(0)));
     }
     sum

@@ -129,12 +129,13 @@ pub struct Cpu {
 /// Memory. What is per connection is the difference between a phase and the baseline, divided by the connections held.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Memory {
-    /// Kernel memory of a connection: both endpoints with kernel peers. From the settle phase: the
+    /// Kernel memory of a connection, both endpoints with kernel peers: what the machine has less of,
+    /// without anonymous memory and page cache. From the settle phase: the
     /// server armed, the client idle. `null` below 1,000 connections, where it would be noise.
     pub kernel_bytes_per_connection: Option<f64>,
-    /// Private user memory of the server for a connection, after the measured span.
+    /// Anonymous memory of the server's processes for a connection, after the measured span.
     pub server_user_bytes_per_connection: Option<f64>,
-    /// Private user memory of the client for a connection, after the measured span.
+    /// Anonymous memory of the client's processes for a connection, after the measured span.
     pub client_user_bytes_per_connection: Option<f64>,
     /// Share of the memory taken that no part of the ledger explains, in the settle phase.
     pub unattributed_share: Option<f64>,
@@ -159,9 +160,9 @@ pub struct Ledger {
     pub slab_by_cache: Option<BTreeMap<String, i64>>,
     /// Slab objects in use by cache, bytes.
     pub slab_objects_by_cache: Option<BTreeMap<String, i64>>,
-    /// Private memory of the server's processes.
+    /// Anonymous memory of the server's processes.
     pub server_user_bytes: Option<i64>,
-    /// Private memory of the client's processes.
+    /// Anonymous memory of the client's processes.
     pub client_user_bytes: Option<i64>,
     /// What the memory cgroup was charged: the second witness.
     pub cgroup_bytes: Option<i64>,

@@ -36,9 +36,11 @@ fn enough(connections: Option<u32>) -> Option<f64> {
         .map(f64::from)
 }
 
-/// What the machine has less of, without what the processes themselves hold.
+/// What the machine has less of, without the memory of processes, ours and others', and of files.
+/// What nothing explains stays in: it is more likely the run's than anybody's.
 fn kernel_bytes(ledger: &Ledger) -> Option<i64> {
-    Some(ledger.taken_bytes? - ledger.server_user_bytes? - ledger.client_user_bytes?)
+    let part = |name: &str| ledger.parts.get(name).copied().flatten();
+    Some(ledger.taken_bytes? - part("anonymous")? - part("page_cache")?)
 }
 
 fn unattributed_share(ledger: &Ledger) -> Option<f64> {
@@ -69,6 +71,10 @@ mod tests {
                 ("a".to_owned(), 600),
                 ("b".to_owned(), -300),
             ])),
+            parts: BTreeMap::from([
+                ("anonymous".to_owned(), Some(100_000)),
+                ("page_cache".to_owned(), Some(-20_000)),
+            ]),
             server_user_bytes: Some(64_000),
             client_user_bytes: Some(16_000),
             ..Ledger::default()
@@ -91,6 +97,7 @@ mod tests {
     fn an_unknown_part_leaves_the_sum_unknown() {
         let mut memory = Memory::default();
         let blind = Ledger {
+            parts: BTreeMap::new(),
             client_user_bytes: None,
             ..ledger()
         };
