@@ -112,6 +112,7 @@ fn case(engine: Engine, connections: u32) -> Case {
         group_connections: CONNECTIONS[2],
         active_connections: connections,
         connect_window: 64,
+        client_spin_us: 50,
         settle_ms: 0,
         warmup_ms: 0,
         measure_ms: 0,

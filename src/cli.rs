@@ -127,6 +127,9 @@ pub struct LoadShape {
     /// Connects in flight while connections are opened [default: 256].
     #[arg(long, value_name = "N", value_parser = values::count)]
     pub connect_window: Option<u32>,
+    /// Microseconds that the client watches for echoes before it sleeps; 0 sleeps at once [default: 50].
+    #[arg(long, value_name = "MICROSECONDS")]
+    pub client_spin_us: Option<u32>,
     /// How long connections rest before memory is read: 200ms [default].
     #[arg(long, value_name = "TIME", value_parser = values::duration)]
     pub settle: Option<Duration>,

@@ -40,6 +40,7 @@ pub(crate) struct Conductor {
     echoes: u64,
     bins: Vec<u64>,
     latencies: Latencies,
+    watched_ns: u64,
     /// Messages sent whose echo is not complete.
     pub(crate) in_flight: u64,
 }
@@ -60,6 +61,7 @@ impl Conductor {
             echoes: 0,
             bins: vec![0; bins],
             latencies: Latencies::new(),
+            watched_ns: 0,
             in_flight: 0,
         }
     }
@@ -85,6 +87,14 @@ impl Conductor {
             Stage::Warming | Stage::Measuring => true,
             Stage::Quieting => false,
             Stage::Counting(count) => self.echoes + self.in_flight < count,
+        }
+    }
+
+    /// Takes note of time in which the driver was busy only with looking for the next echo.
+    #[inline]
+    pub(crate) fn watched(&mut self, time: Duration) {
+        if self.stage == Stage::Measuring {
+            self.watched_ns += time.as_nanos() as u64;
         }
     }
 
@@ -167,6 +177,7 @@ impl Conductor {
             echoes_per_100_ms: self.bins,
             connections_proved: self.proved,
             latency_ns: self.latencies.summary(),
+            watched_ns: self.watched_ns,
             counters,
         }
     }

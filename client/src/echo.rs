@@ -76,9 +76,11 @@ impl<'a> Round<'a> {
 
     /// From the first message to the last echo.
     fn play(mut self, warm: &mut dyn FnMut(Warm)) -> Result<Conductor, LoadError> {
+        let spin = Duration::from_micros(u64::from(self.load.case.client_spin_us));
         self.begin()?;
         loop {
-            self.load.rings.wait(Some(TICK))?;
+            let watched = self.load.rings.wait_spinning(spin, Some(TICK))?;
+            self.conductor.watched(watched);
             self.now_ns = self.conductor.now_ns();
             self.handle_events()?;
             let now_ns = self.now_ns;

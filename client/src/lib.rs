@@ -110,7 +110,7 @@ impl Load {
         match self.driver {
             Driver::Uring(load) => load.drain(),
             Driver::Spin(load) => {
-                drop(load);
+                load.drain();
                 Ok(())
             }
         }

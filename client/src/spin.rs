@@ -46,6 +46,14 @@ impl SpinLoad {
         })
     }
 
+    /// Closes every connection by a reset: nothing is left in TIME_WAIT for the next run to meet.
+    pub(crate) fn drain(self) {
+        for socket in &self.sockets {
+            // Refused only for a socket that is closed already, by the server.
+            let _ = sockopt::set_socket_linger(socket, Some(Duration::ZERO));
+        }
+    }
+
     pub(crate) fn ramp(&mut self, progress: &mut dyn FnMut(u32)) -> Result<Ramp, LoadError> {
         let count = self.case.connections;
         let plan = AddressPlan::new(

@@ -63,6 +63,7 @@ fn case(connections: u32) -> Case {
         group_connections: 10_000,
         active_connections: connections,
         connect_window: 16,
+        client_spin_us: 50,
         settle_ms: 0,
         warmup_ms: 20,
         measure_ms: 100,

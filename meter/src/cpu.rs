@@ -64,6 +64,7 @@ impl CpuSnapshot {
         let cpu = Cpu {
             server_ns_per_echo: an_echo(server_busy),
             client_ns_per_echo: an_echo(client_busy),
+            client_watching: None,
             server_busy,
             client_busy,
             server_cores_busy: self.cores_busy_since(start, &self.server_cpus),

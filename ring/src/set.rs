@@ -4,7 +4,7 @@ use crate::ring::{Ring, RingCounters, RingError};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Rings that one thread serves and waits for together.
 ///
@@ -80,6 +80,33 @@ impl RingSet {
         }
         self.sleep(timeout)?;
         self.turn().map(drop)
+    }
+
+    /// The same, but watches for events for `spin` before it sleeps: whoever brings the next one then
+    /// need not wake this thread, which costs the other side a microsecond or more. Says how long it
+    /// watched: busy, and of no use.
+    pub fn wait_spinning(
+        &mut self,
+        spin: Duration,
+        timeout: Option<Duration>,
+    ) -> Result<Duration, RingError> {
+        if self.turn()? {
+            return Ok(Duration::ZERO);
+        }
+        let began = Instant::now();
+        while began.elapsed() < spin {
+            std::hint::spin_loop();
+            if self.turn()? {
+                return Ok(began.elapsed());
+            }
+        }
+        let watched = if spin.is_zero() {
+            spin
+        } else {
+            began.elapsed()
+        };
+        self.wait(timeout)?;
+        Ok(watched)
     }
 
     /// Enters each ring that has something to do; true if an event can be taken.

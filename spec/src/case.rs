@@ -95,6 +95,9 @@ pub struct Case {
     pub active_connections: u32,
     /// The most connects in flight during the ramp.
     pub connect_window: u32,
+    /// How long the client watches for echoes before it sleeps. A client that sleeps has to be woken, and
+    /// on loopback the server pays for that; its core is its own, so watching takes nothing from anybody.
+    pub client_spin_us: u32,
     /// How long nothing happens after the ramp, before memory is read.
     pub settle_ms: u64,
     /// The least length of the warm-up; it lasts until every connection has been proved live.

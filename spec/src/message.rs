@@ -146,6 +146,8 @@ pub struct Measured {
     pub connections_proved: u32,
     /// Latencies of the echoes within it.
     pub latency_ns: LatencyNs,
+    /// Time within it that the client spent busy with nothing but looking for the next echo.
+    pub watched_ns: u64,
     /// Events worth counting, over the whole run.
     pub counters: ClientCounters,
 }

@@ -114,12 +114,15 @@ pub struct LatencyNs {
 pub struct Cpu {
     /// CPU time of the server's threads for one echo.
     pub server_ns_per_echo: Option<f64>,
-    /// CPU time of the client's threads for one echo.
+    /// CPU time of the client's threads for one echo, without the time that it watched in vain.
     pub client_ns_per_echo: Option<f64>,
     /// Share of one core that the server's threads used: 1.0 is a whole core.
     pub server_busy: Option<f64>,
-    /// Share of one core that the client's threads used.
+    /// Share of one core that the client's threads used, without the time that it watched in vain. The
+    /// spinning client of the floor does not tell watching from working: it is all in here.
     pub client_busy: Option<f64>,
+    /// Share of one core that the client watched in vain: it looked for the next echo before it slept.
+    pub client_watching: Option<f64>,
     /// Share of time that each of the server's cores was busy with anything, softirq and steal included.
     pub server_cores_busy: Vec<f64>,
     /// The same for the client's cores.

@@ -24,6 +24,7 @@ pub fn shape(request: &mut CaseRequest, load: &LoadShape) {
     request.depth = load.depth;
     request.active_connections = load.active_connections;
     request.connect_window = load.connect_window;
+    request.client_spin_us = load.client_spin_us;
     request.settle_ms = milliseconds(load.settle);
     request.warmup_ms = milliseconds(load.warmup);
     request.measure_ms = milliseconds(load.duration);

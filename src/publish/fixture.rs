@@ -126,6 +126,7 @@ fn empty(engine: Engine, connections: u32, repeat: u32) -> Record {
             group_connections: 25_000,
             active_connections: connections,
             connect_window: 256,
+            client_spin_us: 50,
             settle_ms: 500,
             warmup_ms: 500,
             measure_ms: 3_000,

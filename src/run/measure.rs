@@ -4,8 +4,9 @@ use super::events::{Halt, Who};
 use super::wait::out_of_turn;
 use super::{Run, Stage, memory};
 use fourtuple_meter::CpuSnapshot;
+use fourtuple_spec::ClientKind;
 use fourtuple_spec::message::{ClientReply, ClientRequest, Measured, ServerReply, ServerRequest};
-use fourtuple_spec::record::{ServerCounters, Throughput};
+use fourtuple_spec::record::{Cpu, ServerCounters, Throughput};
 use std::time::Duration;
 
 /// What every deadline allows on top of what is expected.
@@ -34,9 +35,13 @@ impl Run<'_> {
             return Err(out_of_turn(Who::Client));
         };
         let end = CpuSnapshot::take(&self.subjects);
+        let watching = share(measured.watched_ns, measured.elapsed_ns);
         self.note_measured(*measured);
         let rate = self.record.throughput.echoes_per_second;
         (self.record.cpu, self.record.noise) = end.usage_since(&start, rate);
+        if self.case.client == ClientKind::Uring {
+            leave_out(watching, rate, &mut self.record.cpu);
+        }
         if let Some(ledger) = self.add_ledger("measure") {
             let connections = self.record.setup.connections_held;
             memory::note_user(&mut self.record.memory, &ledger, connections);
@@ -60,6 +65,19 @@ impl Run<'_> {
 
     /// Collects what the servers and the network counted over the whole run.
     pub(super) fn count(&mut self) -> Result<(), Halt> {
+        self.record.server = self.server_counters()?;
+        let now = self.network_counters();
+        let noise = &mut self.record.noise;
+        noise.segments_retransmitted = difference(
+            self.network.segments_retransmitted,
+            now.segments_retransmitted,
+        );
+        noise.listen_overflows = difference(self.network.listen_overflows, now.listen_overflows);
+        Ok(())
+    }
+
+    /// What all servers have counted so far, together.
+    pub(super) fn server_counters(&mut self) -> Result<ServerCounters, Halt> {
         let mut all = Vec::with_capacity(self.servers.len());
         for server in &mut self.servers {
             server.tell(&ServerRequest::Count);
@@ -70,16 +88,21 @@ impl Run<'_> {
                 (shard, _) => return Err(out_of_turn(Who::Server(shard))),
             }
         }
-        self.record.server = sum(&all);
-        let now = self.network_counters();
-        let noise = &mut self.record.noise;
-        noise.segments_retransmitted = difference(
-            self.network.segments_retransmitted,
-            now.segments_retransmitted,
-        );
-        noise.listen_overflows = difference(self.network.listen_overflows, now.listen_overflows);
-        Ok(())
+        Ok(sum(&all))
     }
+}
+
+fn share(part_ns: u64, whole_ns: u64) -> Option<f64> {
+    (whole_ns > 0).then(|| part_ns as f64 / whole_ns as f64)
+}
+
+/// Takes what the client watched in vain out of what it used.
+fn leave_out(watching: Option<f64>, rate: Option<f64>, cpu: &mut Cpu) {
+    cpu.client_watching = watching;
+    let busy = cpu.client_busy.zip(watching);
+    cpu.client_busy = busy.map(|(busy, watching)| (busy - watching).max(0.0));
+    let each = cpu.client_busy.zip(rate.filter(|&rate| rate > 0.0));
+    cpu.client_ns_per_echo = each.map(|(busy, rate)| busy / rate * 1e9);
 }
 
 fn difference(before: Option<u64>, after: Option<u64>) -> Option<u64> {
@@ -108,6 +131,20 @@ fn sum(all: &[ServerCounters]) -> ServerCounters {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn watching_is_no_work() {
+        let mut cpu = Cpu {
+            client_busy: Some(0.9),
+            ..Cpu::default()
+        };
+        leave_out(share(300, 1_000), Some(1e5), &mut cpu);
+        let near = |value: Option<f64>, wanted: f64| (value.unwrap() / wanted - 1.0).abs() < 1e-9;
+        assert!(near(cpu.client_busy, 0.6) && near(cpu.client_watching, 0.3));
+        assert!(near(cpu.client_ns_per_echo, 6_000.0));
+        leave_out(None, Some(1e5), &mut cpu);
+        assert_eq!(cpu.client_ns_per_echo, None);
+    }
 
     #[test]
     fn a_count_that_one_shard_lacks_is_unknown() {

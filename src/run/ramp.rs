@@ -69,6 +69,7 @@ impl Run<'_> {
     pub(super) fn settle(&mut self) -> Result<(), Halt> {
         self.stage("settle", Stage::Settling);
         self.pause(Duration::from_millis(self.case.settle_ms))?;
+        self.wait_for_accepts()?;
         let Some(ledger) = self.add_ledger("settle") else {
             return Ok(());
         };
@@ -76,6 +77,27 @@ impl Run<'_> {
         memory::note_settle(&mut self.record.memory, &ledger, connections);
         if !self.case.echoes() {
             memory::note_user(&mut self.record.memory, &ledger, connections);
+        }
+        Ok(())
+    }
+
+    /// Waits until the servers have accepted what the client has opened: to the client a connection is
+    /// open when it waits in the accept queue, and there it is not yet what it will cost.
+    fn wait_for_accepts(&mut self) -> Result<(), Halt> {
+        let Some(held) = self.record.setup.connections_held else {
+            return Ok(());
+        };
+        let end = Instant::now() + STANDSTILL_LIMIT;
+        while !self.servers.is_empty() {
+            let accepted = self.server_counters()?.accepted;
+            if accepted.is_none_or(|accepted| accepted >= u64::from(held)) {
+                return Ok(());
+            }
+            if Instant::now() > end {
+                return Err(self.standstill(held));
+            }
+            // The server tells only when asked, and each question takes from its time.
+            self.pause(Duration::from_millis(20))?;
         }
         Ok(())
     }

@@ -4,6 +4,9 @@ use crate::topology::Machine;
 use fourtuple_spec::record::Grant;
 use fourtuple_spec::{ClientKind, Engine, NetworkChoice, Record};
 
+/// Bytes a connection in `proc_inode_cache` from which on somebody has looked through descriptors.
+const SCANNED_BYTES_MOST: f64 = 20.0;
+
 /// From here on a core counts as saturated.
 const BUSY: f64 = 0.90;
 const STEAL_SHARE_MOST: f64 = 0.01;
@@ -21,6 +24,7 @@ pub fn of(record: &Record, machine: &Machine) -> Vec<String> {
         overflows("server", record.server.overflows),
         overflows("client", record.client.overflows),
         listen_overflows(record),
+        scanned(record),
     ]
     .into_iter()
     .flatten()
@@ -101,6 +105,17 @@ fn overflows(side: &str, count: Option<u64>) -> Option<String> {
     let count = count.filter(|&count| count > 0)?;
     Some(format!(
         "the {side}'s completion queue overflowed {count} times"
+    ))
+}
+
+/// A look at `/proc/PID/fd` makes an inode and a directory entry a descriptor, and keeps them.
+fn scanned(record: &Record) -> Option<String> {
+    let caches = record.memory.by_cache.as_ref()?;
+    let bytes = caches
+        .get("proc_inode_cache")
+        .filter(|&&bytes| bytes > SCANNED_BYTES_MOST)?;
+    Some(format!(
+        "something on this machine looks through /proc/PID/fd: at least {bytes:.0} B a connection are its doing"
     ))
 }
 

@@ -70,6 +70,8 @@ pub struct CaseRequest {
     pub active_connections: Option<u32>,
     /// Default: 256.
     pub connect_window: Option<u32>,
+    /// Microseconds that the client watches before it sleeps.
+    pub client_spin_us: Option<u32>,
     /// Default: 200.
     pub settle_ms: Option<u64>,
     /// Default: 500.
@@ -89,7 +91,7 @@ pub struct CaseRequest {
 }
 
 /// Every key of a request, in the order in which a sweep's lists nest: the last varies fastest.
-pub(super) const KEYS: [&str; 19] = [
+pub(super) const KEYS: [&str; 20] = [
     "network",
     "peer",
     "mode",
@@ -100,6 +102,7 @@ pub(super) const KEYS: [&str; 19] = [
     "client_cpus",
     "slots_per_ring",
     "connect_window",
+    "client_spin_us",
     "settle_ms",
     "warmup_ms",
     "measure_ms",
@@ -112,13 +115,14 @@ pub(super) const KEYS: [&str; 19] = [
 ];
 
 /// The bounds of every key that is a number, and of the numbers of `server_cpus` and `client_cpus`.
-const RANGES: [(&str, u64, u64); 12] = [
+const RANGES: [(&str, u64, u64); 13] = [
     range("connections", &bounds::CONNECTIONS),
     range("message_bytes", &bounds::MESSAGE_BYTES),
     range("depth", &bounds::DEPTH),
     range("active_connections", &bounds::CONNECTIONS),
     ("group_connections", 1, 64_511),
     ("connect_window", 1, CONNECT_WINDOW_MAX as u64),
+    ("client_spin_us", 0, 1_000_000),
     ("slots_per_ring", 1, 1 << 20),
     ("settle_ms", 0, *bounds::SPAN_MS.end()),
     (
@@ -172,6 +176,7 @@ impl CaseRequest {
             group_connections: None,
             active_connections: None,
             connect_window: None,
+            client_spin_us: None,
             settle_ms: None,
             warmup_ms: None,
             measure_ms: None,
@@ -205,6 +210,7 @@ impl CaseRequest {
             ("active_connections", self.active_connections.map(u64::from)),
             ("group_connections", self.group_connections.map(u64::from)),
             ("connect_window", self.connect_window.map(u64::from)),
+            ("client_spin_us", self.client_spin_us.map(u64::from)),
             ("slots_per_ring", self.slots_per_ring.map(u64::from)),
             ("settle_ms", self.settle_ms),
             ("warmup_ms", self.warmup_ms),
@@ -260,6 +266,7 @@ impl CaseRequest {
                 .unwrap_or(ACTIVE_CONNECTIONS)
                 .min(self.connections),
             connect_window: self.connect_window.unwrap_or(256),
+            client_spin_us: self.client_spin_us.unwrap_or(50),
             settle_ms: self.settle_ms.unwrap_or(200),
             warmup_ms: self.warmup_ms.unwrap_or(500),
             measure_ms: self.measure_ms.unwrap_or(2000),
