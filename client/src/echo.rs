@@ -179,7 +179,8 @@ impl<'a> Round<'a> {
     }
 
     fn handle_events(&mut self) -> Result<(), LoadError> {
-        for ring_index in 0..self.load.rings.len() {
+        for position in 0..self.load.rings.hot_count() {
+            let ring_index = self.load.rings.hot(position);
             while let Some(event) = self.load.rings.ring(ring_index).pop() {
                 self.handle(ring_index, event)?;
             }

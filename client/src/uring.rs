@@ -171,7 +171,8 @@ impl UringLoad {
     /// Takes what the connects have answered: how many opened.
     fn opened(&mut self) -> Result<u32, LoadError> {
         let mut opened = 0;
-        for ring_index in 0..self.rings.len() {
+        for position in 0..self.rings.hot_count() {
+            let ring_index = self.rings.hot(position);
             while let Some(event) = self.rings.ring(ring_index).pop() {
                 let Event::Connected { slot, result } = event else {
                     continue;
@@ -204,7 +205,8 @@ impl UringLoad {
                 next += 1;
             }
             self.rings.wait(Some(TICK))?;
-            for ring_index in 0..self.rings.len() {
+            for position in 0..self.rings.hot_count() {
+                let ring_index = self.rings.hot(position);
                 while let Some(event) = self.rings.ring(ring_index).pop() {
                     closed += u32::from(matches!(event, Event::Closed { .. }));
                 }

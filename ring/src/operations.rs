@@ -286,6 +286,14 @@ impl Ring {
         Ok(())
     }
 
+    /// Watches the event by which the rings of a set signal this one, once; see [`Ring::take_wake`].
+    pub(crate) fn watch_for_wake(&mut self, event: BorrowedFd<'_>) -> Result<(), RingError> {
+        self.reserve(1)?;
+        let entry = opcode::PollAdd::new(Fd(event.as_raw_fd()), libc::POLLIN as u32);
+        self.push(entry.build(), token(Operation::Wake, NO_SLOT, 0));
+        Ok(())
+    }
+
     /// Puts an open descriptor into a slot.
     pub(crate) fn install(&mut self, slot: Slot, descriptor: RawFd) -> Result<(), Errno> {
         self.io

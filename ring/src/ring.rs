@@ -40,6 +40,8 @@ pub struct Ring {
     /// Answers that came from a system call and not from the kernel's queue.
     pub(crate) early_events: VecDeque<Event>,
     pub(crate) counters: RingCounters,
+    /// Another ring of the set has signalled.
+    pub(crate) is_woken: bool,
 }
 
 /// What a ring has counted.
@@ -55,6 +57,24 @@ pub struct RingCounters {
     pub overflows: u64,
     /// Completions for an earlier user of their slot.
     pub stale: u64,
+}
+
+impl RingCounters {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.enters += other.enters;
+        self.completions += other.completions;
+        self.no_buffers += other.no_buffers;
+        self.overflows += other.overflows;
+        self.stale += other.stale;
+    }
+
+    pub(crate) fn subtract(&mut self, other: Self) {
+        self.enters -= other.enters;
+        self.completions -= other.completions;
+        self.no_buffers -= other.no_buffers;
+        self.overflows -= other.overflows;
+        self.stale -= other.stale;
+    }
 }
 
 /// A ring that cannot go on.
@@ -123,6 +143,12 @@ impl Ring {
         }
         drop(queue);
         self.has_events()
+    }
+
+    /// Whether another ring of the set has signalled since the last call.
+    #[inline]
+    pub(crate) fn take_wake(&mut self) -> bool {
+        std::mem::take(&mut self.is_woken)
     }
 
     /// Whether an event can be taken now.
@@ -288,7 +314,7 @@ impl Ring {
         }
         let slot = token.slot;
         let is_stale = match token.operation {
-            Operation::Accept | Operation::Poll | Operation::Cancel => false,
+            Operation::Accept | Operation::Poll | Operation::Cancel | Operation::Wake => false,
             _ => self.generations[slot.index as usize] != slot.generation,
         };
         let event = self.event_of(token, entry, shot)?;
@@ -346,6 +372,10 @@ impl Ring {
                 shot,
             }),
             Operation::Cancel | Operation::Linger => None,
+            Operation::Wake => {
+                self.is_woken = true;
+                None
+            }
         }
     }
 

@@ -188,6 +188,7 @@ impl Setup {
             has_unanswered: false,
             early_events: VecDeque::new(),
             counters: RingCounters::default(),
+            is_woken: false,
         })
     }
 

@@ -41,6 +41,8 @@ pub enum Operation {
     SendPatternAnswered = 10,
     /// Have a close reset the connection: completes only if it fails.
     Linger = 11,
+    /// Hear other rings' signals.
+    Wake = 12,
 }
 
 impl Operation {
@@ -57,6 +59,7 @@ impl Operation {
             9 => Self::Cancel,
             10 => Self::SendPatternAnswered,
             11 => Self::Linger,
+            12 => Self::Wake,
             _ => return None,
         })
     }
@@ -124,7 +127,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_token_survives_packing(
-            operation in 1u64..=11,
+            operation in 1u64..=12,
             index in 0..SLOTS_MAX,
             generation: u16,
             attachment in 0..ATTACHMENTS_MAX,
@@ -141,7 +144,7 @@ mod tests {
         fn foreign_bits_are_refused_or_pack_to_themselves(bits: u64) {
             match Token::unpack(bits) {
                 Some(token) => prop_assert_eq!(token.pack(), bits),
-                None => prop_assert!(!(1..=11).contains(&(bits >> 60))),
+                None => prop_assert!(!(1..=12).contains(&(bits >> 60))),
             }
         }
     }

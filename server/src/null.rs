@@ -50,7 +50,8 @@ impl Serve for Null {
         loop {
             self.acceptor.advance(&mut self.rings)?;
             self.rings.wait(None).map_err(ring_failed)?;
-            for index in 0..self.rings.len() {
+            for position in 0..self.rings.hot_count() {
+                let index = self.rings.hot(position);
                 while let Some(event) = self.rings.ring(index).pop() {
                     match event {
                         Event::Accepted { result, shot } => {

@@ -129,7 +129,8 @@ impl Serve for Uring {
             self.acceptor.advance(&mut self.rings)?;
             self.rearm_some()?;
             self.rings.wait(None).map_err(ring_failed)?;
-            for index in 0..self.rings.len() {
+            for position in 0..self.rings.hot_count() {
+                let index = self.rings.hot(position);
                 while let Some(event) = self.rings.ring(index).pop() {
                     if matches!(event, Event::Readable { key: STOP_KEY, .. }) {
                         return Ok(());
