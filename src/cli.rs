@@ -194,7 +194,7 @@ pub struct Run {
 /// Run a plan.
 #[derive(Args, Debug)]
 pub struct Sweep {
-    /// standard, quick, or a plan file.
+    /// standard, quick, million, or a plan file.
     pub plan: String,
     /// Where records, charts and the report go.
     #[arg(long, value_name = "DIR")]

@@ -104,7 +104,8 @@ impl From<SetupError> for LoadError {
             }
             SetupError::Memory { .. } => Self::limited("memory", text),
             SetupError::Disabled(_) | SetupError::Filtered | SetupError::Missing => {
-                Self::limited("io_uring", text)
+                let advice = "The load generator of `--client spin` does without io_uring";
+                Self::limited("io_uring", format!("{text}. {advice}"))
             }
             _ => Self::new(text),
         }

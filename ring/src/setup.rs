@@ -39,14 +39,14 @@ pub enum SetupError {
     /// `kernel.io_uring_disabled` forbids it.
     #[error(
         "io_uring is switched off: kernel.io_uring_disabled is {0}. `sysctl kernel.io_uring_disabled=0` \
-         as root switches it on; engines that do not need it (epoll, tokio) run without"
+         as root switches it on"
     )]
     Disabled(String),
     /// Something else forbids it.
     #[error(
         "io_uring is refused (EPERM) although kernel.io_uring_disabled allows it: a seccomp filter or \
          security module does that, in containers often. Run outside, or with a profile that allows \
-         io_uring_setup; engines that do not need it (epoll, tokio) run here"
+         io_uring_setup"
     )]
     Filtered,
     /// The kernel has none.

@@ -161,6 +161,7 @@ pub(crate) fn ring_failed(error: fourtuple_ring::RingError) -> ServeError {
 /// A ring that could not be set up.
 pub(crate) fn setup_failed(error: fourtuple_ring::SetupError) -> ServeError {
     use fourtuple_ring::SetupError;
+    let text = format!("{error}. The engines epoll, tokio and spin do without io_uring");
     let limiter = match &error {
         SetupError::Table { .. } | SetupError::Descriptors { .. } => Some("RLIMIT_NOFILE"),
         SetupError::Memory { .. } => Some("memory"),
@@ -168,6 +169,7 @@ pub(crate) fn setup_failed(error: fourtuple_ring::SetupError) -> ServeError {
         _ => None,
     };
     match limiter {
+        Some("io_uring") => ServeError::limited("io_uring", text),
         Some(limiter) => ServeError::limited(limiter, error.to_string()),
         None => ServeError::new(error.to_string()),
     }

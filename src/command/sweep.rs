@@ -8,9 +8,10 @@ use fourtuple_spec::plan::Plan;
 use std::fs;
 
 /// Plans that the program carries with it, so that an installed one needs no files.
-const BUILT_IN: [(&str, &str); 2] = [
+const BUILT_IN: [(&str, &str); 3] = [
     ("standard", include_str!("../../plans/standard.toml")),
     ("quick", include_str!("../../plans/quick.toml")),
+    ("million", include_str!("../../plans/million.toml")),
 ];
 
 /// Runs a plan.
@@ -44,7 +45,7 @@ fn plan(words: &str, is_quick: bool) -> Result<Plan, Ended> {
     }
     let text = fs::read_to_string(name).map_err(|error| {
         Ended::words(format!(
-            "the plan {name} cannot be read: {error}; give a file, or one of standard, quick"
+            "the plan {name} cannot be read: {error}; give a file, or one of standard, quick, million"
         ))
     })?;
     let plan = parse(&text)?;

@@ -44,7 +44,8 @@ fn kernel_bytes(ledger: &Ledger) -> Option<i64> {
 }
 
 fn unattributed_share(ledger: &Ledger) -> Option<f64> {
-    let taken = ledger.taken_bytes.filter(|&taken| taken > 0)?;
+    let user = ledger.server_user_bytes.unwrap_or(0) + ledger.client_user_bytes.unwrap_or(0);
+    let taken = Some(kernel_bytes(ledger)? + user).filter(|&taken| taken > 0)?;
     Some(ledger.unattributed_bytes? as f64 / taken as f64)
 }
 

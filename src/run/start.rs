@@ -8,7 +8,9 @@ use crate::limits;
 use fourtuple_meter::{MemorySnapshot, NetworkCounters};
 use fourtuple_spec::address::PRIVATE_SERVER_PORT;
 use fourtuple_spec::engine::Descriptors;
-use fourtuple_spec::message::{ClientReply, ClientRequest, Network, ServerReply, ServerRequest};
+use fourtuple_spec::message::{
+    ClientReply, ClientRequest, Failure, Network, ServerReply, ServerRequest,
+};
 use fourtuple_spec::{AddressMode, Case, Engine, NetworkChoice};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -26,6 +28,7 @@ impl Run<'_> {
             return self.start_client_alone();
         };
         let shard_count = server_processes(engine, self.case.connections, limit);
+        check_shards(shard_count, limit)?;
         self.record.granted.server_processes = Some(shard_count);
         let (network, listen) = self.first_network()?;
         let address = self.start_server((0, shard_count), network.clone(), listen)?;
@@ -137,6 +140,24 @@ impl Run<'_> {
         self.network = self.network_counters();
         self.memory = Some(MemorySnapshot::take(&self.subjects));
     }
+}
+
+/// Refuses what this process could not hold the ends of, before anything is started.
+fn check_shards(count: u32, child_limit: u64) -> Result<(), Halt> {
+    let own_limit = limits::raise_descriptors();
+    let most = limits::children_max(own_limit);
+    if u64::from(count) <= most {
+        return Ok(());
+    }
+    Err(Halt::Failed(Failure {
+        error: format!(
+            "RLIMIT_NOFILE is {child_limit}: the connections would need {count} server processes, and \
+             this process can hold the ends of {most}: raise it with `ulimit -n`, or use an engine on \
+             direct descriptors (uring)"
+        ),
+        limiter: Some("RLIMIT_NOFILE".to_owned()),
+        connections_held: None,
+    }))
 }
 
 fn server_processes(engine: Engine, connections: u32, descriptor_limit: u64) -> u32 {
