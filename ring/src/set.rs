@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 ///
 /// A ring with nothing to do must cost nothing, or the last of fifty tables fills at half the speed of
 /// the first (measured). So only *hot* rings are looked at, in shared memory, at each turn. A ring that
-/// has brought nothing for [`TURNS_HOT`] turns cools down: from then on the kernel signals its work
+/// has brought nothing for 64 turns (`TURNS_HOT`) cools down: from then on the kernel signals its work
 /// through an eventfd, which the first ring watches. To sleep is to wait in the first ring, with all
 /// signals on. (Polling the rings' own descriptors instead does not do: completions that wait to be
 /// run in the submitter's own time do not wake a poll, seen on 6.18.)
