@@ -5,7 +5,7 @@
 //! pairs at rest, the ledger read before and after. The value is
 //!
 //! ```text
-//! (objects in use in the kernel's caches + private user memory of the server) / connections
+//! (objects in use in the kernel's caches + anonymous memory of the server) / connections
 //! ```
 //!
 //! for both endpoints of each pair. It is *not* the memory that a machine needs for a connection:

@@ -226,6 +226,14 @@ fn limits_of_meaning(records: &[&Record]) -> String {
              waiting in a full system, near connections ÷ rate, and hides what a stall does to others.",
         );
     }
+    let is_watching =
+        |record: &&Record| record.cpu.client_watching.is_some_and(|share| share > 0.0);
+    if records.iter().any(is_watching) {
+        points.push(
+            "The client watched for echoes before it slept (`client_spin_us` of the case), so that its \
+             server need not wake it. What it watched in vain is not in its CPU time an echo.",
+        );
+    }
     if records
         .iter()
         .any(|record| record.host.hypervisor.is_some())
