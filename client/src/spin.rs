@@ -32,6 +32,13 @@ impl SpinLoad {
                 "the spinning client keeps one message in flight: use depth 1",
             ));
         }
+        if case.message_bytes as usize > BUFFER_BYTES {
+            return Err(LoadError::new(format!(
+                "the spinning client sends a message before it reads, so a message of {} B could block both \
+                 sides for good: use at most {BUFFER_BYTES} B, or `--client uring`",
+                case.message_bytes
+            )));
+        }
         if case.active_connections < case.connections {
             return Err(LoadError::new(
                 "the spinning client keeps every connection busy: active_connections must be at least connections",

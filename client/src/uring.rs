@@ -188,7 +188,7 @@ impl UringLoad {
     }
 
     /// Closes every connection by a reset, a window of them at a time: nothing of the run is left for
-    /// the kernel to close one by one after the process is gone, which was measured to take minutes
+    /// the kernel to close one by one after the process is gone, which took more than 100 s
     /// for a million.
     pub(crate) fn drain(mut self) -> Result<(), LoadError> {
         let count = self.connections.len() as u32;

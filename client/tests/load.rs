@@ -253,6 +253,18 @@ fn echoes_are_counted_at_depth_one_only() {
 }
 
 #[test]
+fn the_spinning_client_refuses_what_could_block_both_sides() {
+    let target = "127.0.0.1:9".parse().unwrap();
+    let large = Case {
+        client: ClientKind::Spin,
+        message_bytes: 1 << 20,
+        ..case(1)
+    };
+    let error = Load::prepare(&large, target).err().expect("1 MiB");
+    assert!(error.to_string().contains("at most 65536 B"), "{error}");
+}
+
+#[test]
 fn ipv6_is_spoken() {
     let Some(target) = server("[::1]:0", honest) else {
         eprintln!("skipped: this machine has no IPv6");

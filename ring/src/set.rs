@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 /// Rings that one thread serves and waits for together.
 ///
-/// A ring with nothing to do must cost nothing, or the last of fifty tables fills at half the speed of
-/// the first (measured). So only *hot* rings are looked at, in shared memory, at each turn. A ring that
+/// A ring with nothing to do must cost nothing: a look at one is several cache lines, and a million
+/// connections may need fifty. So only *hot* rings are looked at, in shared memory, at each turn. A ring that
 /// has brought nothing for 64 turns (`TURNS_HOT`) cools down: from then on the kernel signals its work
 /// through an eventfd, which the first ring watches. To sleep is to wait in the first ring, with all
 /// signals on. (Polling the rings' own descriptors instead does not do: completions that wait to be

@@ -42,6 +42,8 @@ pub struct Profile {
     pub descriptors: Descriptors,
     /// Whether it needs io_uring.
     pub needs_io_uring: bool,
+    /// User memory that the server keeps for a connection, about: to plan with, before anything is measured.
+    pub user_bytes_per_connection: u32,
     /// Whether it answers. An engine that does not is a control: no rate, no latency.
     pub echoes: bool,
 }
@@ -54,6 +56,7 @@ pub const PROFILES: [Profile; 5] = [
         summary: "io_uring: multishot accept and recv, provided buffers, direct descriptors",
         descriptors: Descriptors::Direct,
         needs_io_uring: true,
+        user_bytes_per_connection: 20,
         echoes: true,
     },
     Profile {
@@ -62,6 +65,7 @@ pub const PROFILES: [Profile; 5] = [
         summary: "epoll: level-triggered, one shared hot buffer, large event array",
         descriptors: Descriptors::Process,
         needs_io_uring: false,
+        user_bytes_per_connection: 5,
         echoes: true,
     },
     Profile {
@@ -70,6 +74,7 @@ pub const PROFILES: [Profile; 5] = [
         summary: "tokio: current-thread runtime, a task and a buffer a connection",
         descriptors: Descriptors::Process,
         needs_io_uring: false,
+        user_bytes_per_connection: 5_000,
         echoes: true,
     },
     Profile {
@@ -78,6 +83,7 @@ pub const PROFILES: [Profile; 5] = [
         summary: "the floor: non-blocking recv and send in turn, no event loop, a core always busy",
         descriptors: Descriptors::Process,
         needs_io_uring: false,
+        user_bytes_per_connection: 20,
         echoes: true,
     },
     Profile {
@@ -86,6 +92,7 @@ pub const PROFILES: [Profile; 5] = [
         summary: "the memory control: accepts and holds, never arms, never answers",
         descriptors: Descriptors::Direct,
         needs_io_uring: true,
+        user_bytes_per_connection: 5,
         echoes: false,
     },
 ];
