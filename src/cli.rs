@@ -273,12 +273,15 @@ impl From<Client> for ClientKind {
 pub enum Peer {
     /// Real sockets of this machine's kernel.
     Kernel,
+    /// A user-space TCP without sockets, for the price list.
+    Ghost,
 }
 
 impl From<Peer> for fourtuple_spec::Peer {
     fn from(peer: Peer) -> Self {
         match peer {
             Peer::Kernel => Self::Kernel,
+            Peer::Ghost => Self::Ghost,
         }
     }
 }

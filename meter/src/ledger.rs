@@ -88,7 +88,10 @@ impl MemorySnapshot {
             slab_objects_by_cache: self.by_cache_since(baseline, |cache| cache.object_bytes),
             server_user_bytes: delta(self.server_user_bytes, baseline.server_user_bytes),
             client_user_bytes: delta(self.client_user_bytes, baseline.client_user_bytes),
+            server_ring_bytes: None,
+            client_ring_bytes: None,
             cgroup_bytes: delta(self.cgroup_bytes, baseline.cgroup_bytes),
+            cgroup_version: None,
             notes,
         }
     }

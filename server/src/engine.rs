@@ -37,7 +37,7 @@ pub(crate) type Constructor = fn(Worker) -> Result<Box<dyn Serve>, ServeError>;
 /// The table. A `match`, so that an engine without a row does not compile.
 pub(crate) fn constructor(engine: Engine) -> Constructor {
     match engine {
-        Engine::Uring => uring::new,
+        Engine::Uring | Engine::UringPoll | Engine::UringHybrid => uring::new,
         Engine::Epoll => epoll::new,
         Engine::Tokio => tasks::new,
         Engine::Spin => spin::new,

@@ -13,8 +13,10 @@ pub mod bounds {
     pub const MESSAGE_BYTES: std::ops::RangeInclusive<u32> = 1..=16 * 1024 * 1024;
     /// Messages in flight on one connection.
     pub const DEPTH: std::ops::RangeInclusive<u32> = 1..=1024;
-    /// Length of the warm-up or of the measured span.
+    /// Length of the warm-up.
     pub const SPAN_MS: std::ops::RangeInclusive<u64> = 10..=86_400_000;
+    /// Full rounds of one run.
+    pub const ROUNDS_MAX: usize = 64;
 }
 
 /// How load is offered.
@@ -31,6 +33,140 @@ pub enum Mode {
 pub enum Peer {
     /// Real sockets of this machine's kernel.
     Kernel,
+    /// A user-space TCP behind a TUN device, which keeps no socket: the server's end is all that is held.
+    Ghost,
+}
+
+/// Where among all connections those lie that take part in the measured span.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HotPlacement {
+    /// Evenly over all of them, and so over all rings, tables and caches.
+    #[default]
+    Spread,
+    /// The ones that were opened first, side by side.
+    First,
+}
+
+/// A state in which the server's endpoints are held, so that its price is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EndpointState {
+    /// A SYN was answered and the handshake never ended.
+    HalfOpen,
+    /// The handshake is over; nobody has accepted.
+    AcceptQueue,
+    /// Accepted and held; nobody waits for its data.
+    Accepted,
+    /// Accepted, and the engine waits for its data.
+    Armed,
+    /// The same after one echo.
+    Echoed,
+    /// Accepted; 64 bytes have come and nobody has read them.
+    #[serde(rename = "unread-64")]
+    Unread64,
+    /// Accepted; 4,096 bytes have come and nobody has read them.
+    #[serde(rename = "unread-4096")]
+    Unread4096,
+    /// Accepted; as much has come as the receive window takes, and nobody has read it.
+    UnreadFull,
+    /// The server has written until the socket took no more, to a peer whose window is closed.
+    SendFull,
+    /// The server has shut its side down and holds the descriptor; the peer has acknowledged, not closed.
+    #[serde(rename = "fin-wait-2-held")]
+    FinWait2Held,
+    /// The server has closed; the peer has acknowledged that, not closed.
+    #[serde(rename = "fin-wait-2")]
+    FinWait2,
+    /// The server has closed first, and the peer after it.
+    TimeWait,
+    /// The server has closed, and the peer answers nothing any more.
+    Orphan,
+}
+
+/// Every state with its name and what it is, in the order of a connection's life.
+pub const ENDPOINT_STATES: [(EndpointState, &str, &str); 13] = [
+    (
+        EndpointState::HalfOpen,
+        "half-open",
+        "SYN answered, handshake not ended",
+    ),
+    (
+        EndpointState::AcceptQueue,
+        "accept-queue",
+        "established, waiting in the accept queue",
+    ),
+    (
+        EndpointState::Accepted,
+        "accepted",
+        "accepted, nobody waits for data",
+    ),
+    (
+        EndpointState::Armed,
+        "armed",
+        "accepted, the engine waits for data",
+    ),
+    (
+        EndpointState::Echoed,
+        "echoed",
+        "after one echo, the engine waits again",
+    ),
+    (EndpointState::Unread64, "unread-64", "64 bytes unread"),
+    (
+        EndpointState::Unread4096,
+        "unread-4096",
+        "4,096 bytes unread",
+    ),
+    (
+        EndpointState::UnreadFull,
+        "unread-full",
+        "a full receive window unread",
+    ),
+    (
+        EndpointState::SendFull,
+        "send-full",
+        "send buffer full, the peer's window closed",
+    ),
+    (
+        EndpointState::FinWait2Held,
+        "fin-wait-2-held",
+        "FIN_WAIT2 after shutdown, descriptor held",
+    ),
+    (
+        EndpointState::FinWait2,
+        "fin-wait-2",
+        "FIN_WAIT2 after close",
+    ),
+    (EndpointState::TimeWait, "time-wait", "TIME_WAIT"),
+    (
+        EndpointState::Orphan,
+        "orphan",
+        "closed, FIN never acknowledged",
+    ),
+];
+
+impl EndpointState {
+    fn row(self) -> &'static (EndpointState, &'static str, &'static str) {
+        ENDPOINT_STATES
+            .iter()
+            .find(|(state, ..)| *state == self)
+            .expect("every state has a row")
+    }
+
+    /// Its name in plans and records.
+    pub fn name(self) -> &'static str {
+        self.row().1
+    }
+
+    /// What it is, for a reader.
+    pub fn summary(self) -> &'static str {
+        self.row().2
+    }
+
+    /// Whether it is the engine that makes the difference.
+    pub fn is_engines(self) -> bool {
+        matches!(self, Self::Armed | Self::Echoed)
+    }
 }
 
 /// How the load generator drives its sockets.
@@ -75,6 +211,15 @@ pub struct Case {
     pub client: ClientKind,
     /// How many connections are opened and held.
     pub connections: u32,
+    /// Open until memory is nearly used up, and `connections` at most: how many there are is the answer.
+    #[serde(default)]
+    pub until_full: bool,
+    /// Have memory backed by the machine's hypervisor before the ramp: see `setup.prepared_bytes`.
+    #[serde(default)]
+    pub prepare_memory: bool,
+    /// The state in which the server's endpoints are held; `null` is an ordinary run.
+    #[serde(default)]
+    pub state: Option<EndpointState>,
     /// Bytes of one message.
     pub message_bytes: u32,
     /// Messages in flight on each active connection.
@@ -93,6 +238,16 @@ pub struct Case {
     pub group_connections: u32,
     /// How many connections have messages in flight at once; the turn passes round all of them.
     pub active_connections: u32,
+    /// How many connections take part in the measured span, the others stay open and idle; `null` is all.
+    #[serde(default)]
+    pub hot_connections: Option<u32>,
+    /// Where those lie.
+    #[serde(default)]
+    pub hot_placement: HotPlacement,
+    /// Full rounds before the measured span, in each of which every connection echoes once: how many
+    /// are active at once in each.
+    #[serde(default)]
+    pub rounds: Vec<u32>,
     /// The most connects in flight during the ramp.
     pub connect_window: u32,
     /// How long the client watches for echoes before it sleeps. A client that sleeps has to be woken, and
@@ -102,7 +257,10 @@ pub struct Case {
     pub settle_ms: u64,
     /// The least length of the warm-up; it lasts until every connection has been proved live.
     pub warmup_ms: u64,
-    /// The length of the measured span.
+    /// How long all connections are held idle; then each is proved live again. 0 is not at all.
+    #[serde(default)]
+    pub hold_ms: u64,
+    /// The length of the measured span; 0 is none.
     pub measure_ms: u64,
     /// Where the traffic flows.
     pub network: NetworkChoice,
@@ -126,6 +284,12 @@ impl Case {
         if self.depth != 1 {
             label.push_str(&format!(", depth {}", self.depth));
         }
+        if self.hot() < self.connections {
+            label.push_str(&format!(", {} hot", self.hot()));
+        }
+        if let Some(state) = self.state {
+            label.push_str(&format!(", {}", state.name()));
+        }
         label
     }
 
@@ -146,6 +310,77 @@ impl Case {
 
     /// Whether the server answers. A foreign one is taken to: otherwise there is nothing to ask it.
     pub fn echoes(&self) -> bool {
-        self.engine.is_none_or(|engine| engine.profile().echoes)
+        self.state.is_none() && self.engine.is_none_or(|engine| engine.profile().echoes)
+    }
+
+    /// How many connections take part in the measured span.
+    pub fn hot(&self) -> u32 {
+        let hot = self.hot_connections.unwrap_or(self.connections);
+        hot.clamp(1, self.connections.max(1))
+    }
+
+    /// The connection that is the `rank`-th of those, from 0.
+    pub fn hot_index(&self, rank: u32) -> u32 {
+        match self.hot_placement {
+            HotPlacement::First => rank,
+            HotPlacement::Spread => {
+                let index = u64::from(rank) * u64::from(self.connections) / u64::from(self.hot());
+                u32::try_from(index).expect("a rank below the hot count is an index below all")
+            }
+        }
+    }
+
+    /// Whether there is a measured span.
+    pub fn measures(&self) -> bool {
+        self.echoes() && self.measure_ms > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Engine;
+    use crate::plan::{CaseDefaults, CaseRequest};
+
+    #[test]
+    fn the_hot_ones_are_distinct_and_spread() {
+        let defaults = CaseDefaults::new(vec![0], vec![1]);
+        let mut request = CaseRequest::new(Engine::Uring, 1_000);
+        for hot in [1, 7, 333, 1_000] {
+            request.hot_connections = Some(hot);
+            let case = request.resolve(&defaults).unwrap();
+            let indices: Vec<u32> = (0..hot).map(|rank| case.hot_index(rank)).collect();
+            assert!(indices.windows(2).all(|pair| pair[0] < pair[1]));
+            assert!(*indices.last().unwrap() >= 1_000 - 1_000u32.div_ceil(hot));
+        }
+        request.hot_placement = Some(HotPlacement::First);
+        assert_eq!(request.resolve(&defaults).unwrap().hot_index(9), 9);
+    }
+
+    #[test]
+    fn a_case_of_an_earlier_version_still_reads() {
+        let case = CaseRequest::new(Engine::Uring, 10)
+            .resolve(&CaseDefaults::new(vec![0], vec![1]))
+            .unwrap();
+        let mut json = serde_json::to_value(&case).unwrap();
+        for key in [
+            "until_full",
+            "prepare_memory",
+            "state",
+            "hot_connections",
+            "hot_placement",
+            "rounds",
+            "hold_ms",
+        ] {
+            json.as_object_mut().unwrap().remove(key).unwrap();
+        }
+        assert_eq!(serde_json::from_value::<Case>(json).unwrap(), case);
+    }
+
+    #[test]
+    fn every_state_says_its_own_name() {
+        for (state, name, _) in ENDPOINT_STATES {
+            assert_eq!(serde_json::to_value(state).unwrap(), name);
+        }
     }
 }

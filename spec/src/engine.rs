@@ -10,6 +10,10 @@ use std::str::FromStr;
 pub enum Engine {
     /// Multishot accept and receive, provided buffers, direct descriptors.
     Uring,
+    /// The same with multishot poll while a connection is idle, and a receive only when there is data.
+    UringPoll,
+    /// Multishot receive for connections that are busy, multishot poll for those that are idle.
+    UringHybrid,
     /// A level-triggered epoll loop with one shared hot buffer.
     Epoll,
     /// tokio's current-thread runtime, one task a connection.
@@ -49,14 +53,32 @@ pub struct Profile {
 }
 
 /// Every engine, in the order in which reports list them.
-pub const PROFILES: [Profile; 5] = [
+pub const PROFILES: [Profile; 7] = [
     Profile {
         engine: Engine::Uring,
         name: "uring",
         summary: "io_uring: multishot accept and recv, provided buffers, direct descriptors",
         descriptors: Descriptors::Direct,
         needs_io_uring: true,
-        user_bytes_per_connection: 20,
+        user_bytes_per_connection: 8,
+        echoes: true,
+    },
+    Profile {
+        engine: Engine::UringPoll,
+        name: "uring-poll",
+        summary: "io_uring: multishot poll while idle, recv on demand: fewest bytes a connection",
+        descriptors: Descriptors::Direct,
+        needs_io_uring: true,
+        user_bytes_per_connection: 8,
+        echoes: true,
+    },
+    Profile {
+        engine: Engine::UringHybrid,
+        name: "uring-hybrid",
+        summary: "io_uring: multishot recv for busy connections, multishot poll for idle ones",
+        descriptors: Descriptors::Direct,
+        needs_io_uring: true,
+        user_bytes_per_connection: 8,
         echoes: true,
     },
     Profile {

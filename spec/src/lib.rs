@@ -15,6 +15,8 @@ pub mod plan;
 pub mod record;
 
 pub use address::{AddressPlan, FourTuple};
-pub use case::{AddressMode, Case, ClientKind, Mode, NetworkChoice, Peer};
+pub use case::{
+    AddressMode, Case, ClientKind, EndpointState, HotPlacement, Mode, NetworkChoice, Peer,
+};
 pub use engine::Engine;
 pub use record::Record;

@@ -5,7 +5,7 @@
 //! client says its rank. The end of a child's input means that its parent is gone: it exits.
 
 use crate::case::Case;
-use crate::record::{ClientCounters, Grant, LatencyNs, ServerCounters};
+use crate::record::{ClientCounters, Grant, LatencyNs, Round, ServerCounters};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -79,6 +79,14 @@ pub enum ClientRequest {
     },
     /// Open every connection; answered by [`ClientReply::Connected`].
     Ramp,
+    /// Open no more: answered by [`ClientReply::Connected`] with what is open by then. At any other time it
+    /// means nothing, because the ramp may have ended meanwhile.
+    Enough,
+    /// Have every connection echo once; answered by [`ClientReply::Rounded`].
+    Round {
+        /// How many are active at once.
+        active_connections: u32,
+    },
     /// Warm up and measure; answered by [`ClientReply::Warm`] and [`ClientReply::Measured`].
     Measure,
     /// Close everything; answered by [`ClientReply::Drained`], then exit.
@@ -105,7 +113,9 @@ pub enum ClientReply {
     },
     /// Every connection is open.
     Connected(Ramp),
-    /// Every connection has been proved live and the measured span begins now.
+    /// Every connection has echoed once more.
+    Rounded(Round),
+    /// Every connection that takes part has been proved live and the measured span begins now.
     Warm {
         /// How long the warm-up took.
         warmup_ns: u64,

@@ -42,6 +42,12 @@ pub struct Record {
     pub warnings: Vec<String>,
     /// The ramp.
     pub setup: Setup,
+    /// Full rounds, in order: in each, every connection echoed once.
+    #[serde(default)]
+    pub rounds: Vec<Round>,
+    /// The idle hold; `null` if none was asked for or reached.
+    #[serde(default)]
+    pub hold: Option<Hold>,
     /// Rates over the measured span.
     pub throughput: Throughput,
     /// Latency over the measured span.
@@ -77,6 +83,36 @@ pub struct Setup {
     pub block_connections: Option<u32>,
     /// Seconds that each full block took, in order: flat if set-up does not slow down.
     pub block_seconds: Vec<f64>,
+    /// Memory that was touched beforehand and handed back during the ramp, so that the set-up rate is the
+    /// kernel's and not that of a hypervisor finding pages; `null` if none was.
+    #[serde(default)]
+    pub prepared_bytes: Option<u64>,
+}
+
+/// A full round: every connection echoed once.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Round {
+    /// The phase that it was part of: `round`, or `proof` after the hold.
+    pub phase: String,
+    /// How many connections were active at once.
+    pub active_connections: u32,
+    /// Verified echoes: one a connection.
+    pub echoes: u64,
+    /// From the first send to the last verification.
+    pub seconds: f64,
+    /// Verified echoes a second.
+    pub echoes_per_second: Option<f64>,
+    /// Latency of its echoes.
+    pub latency_ns: LatencyNs,
+}
+
+/// Holding every connection open and idle.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Hold {
+    /// For how long.
+    pub seconds: f64,
+    /// Connections that gave no verified echo after it; `null` if the engine never answers.
+    pub connections_lost: Option<u32>,
 }
 
 /// Rates over the measured span.
@@ -132,7 +168,7 @@ pub struct Cpu {
 /// Memory. What is per connection is the difference between a phase and the baseline, divided by the connections held.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Memory {
-    /// Kernel memory of a connection, both endpoints with kernel peers: what the machine has less of,
+    /// Kernel memory of a connection, both endpoints with kernel peers, the server's alone with ghosts: what the machine has less of,
     /// without anonymous memory and page cache. From the settle phase: the
     /// server armed, the client idle. `null` below 1,000 connections, where it would be noise.
     pub kernel_bytes_per_connection: Option<f64>,
@@ -167,8 +203,17 @@ pub struct Ledger {
     pub server_user_bytes: Option<i64>,
     /// Anonymous memory of the client's processes.
     pub client_user_bytes: Option<i64>,
+    /// Pages of the server's rings; with the client's they are the part `io_uring_rings`.
+    #[serde(default)]
+    pub server_ring_bytes: Option<i64>,
+    /// Pages of the client's rings.
+    #[serde(default)]
+    pub client_ring_bytes: Option<i64>,
     /// What the memory cgroup was charged: the second witness.
     pub cgroup_bytes: Option<i64>,
+    /// Its version, 1 or 2, and so what it cannot see.
+    #[serde(default)]
+    pub cgroup_version: Option<u32>,
     /// What could not be read, and why.
     pub notes: Vec<String>,
 }

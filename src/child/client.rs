@@ -82,7 +82,8 @@ fn obey(mut load: Load, orders: &Receiver<ClientRequest>) -> Result<(), Failure>
                 reply(&ClientReply::Drained);
                 return Ok(());
             }
-            ClientRequest::Start { .. } => {}
+            ClientRequest::Start { .. } | ClientRequest::Enough => {}
+            ClientRequest::Round { .. } => {}
         }
     }
     Ok(())

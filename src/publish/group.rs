@@ -116,6 +116,7 @@ impl Shape {
     pub fn memory_scope(&self) -> &'static str {
         match self.peer {
             Peer::Kernel => "both endpoints of a connection",
+            Peer::Ghost => "the server's endpoint alone",
         }
     }
 }

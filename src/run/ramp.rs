@@ -125,6 +125,7 @@ fn setup(ramp: &Ramp) -> Setup {
         connections_per_second: (ramp.elapsed_ns > 0).then_some(rate),
         connections_proved: None,
         block_connections: (ramp.block_connections > 0).then_some(ramp.block_connections),
+        prepared_bytes: None,
         block_seconds: ramp.block_ns.iter().map(|&ns| ns as f64 / 1e9).collect(),
     }
 }

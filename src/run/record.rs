@@ -22,6 +22,8 @@ pub fn begin(case: &Case, context: &Context<'_>) -> Record {
         error: None,
         warnings: Vec::new(),
         setup: Setup::default(),
+        rounds: Vec::new(),
+        hold: None,
         throughput: Throughput::default(),
         latency_ns: LatencyNs::default(),
         cpu: Cpu::default(),

@@ -59,6 +59,9 @@ pub enum PlanError {
     /// A name that is no engine's.
     #[error(transparent)]
     UnknownEngine(#[from] UnknownEngine),
+    /// Keys that do not go together.
+    #[error("{0}")]
+    Conflict(String),
     /// A list with nothing in it.
     #[error("{key} is an empty list: give at least one value, or leave the key out")]
     EmptyList {

@@ -310,11 +310,11 @@ fn integer(value: &Value<'_>) -> Option<i128> {
     i128::from_str_radix(number.as_str(), number.radix()).ok()
 }
 
-/// The values that a key lists. A core list is one value; a list of core lists is several.
+/// The values that a key lists. A list of cores or of rounds is one value; a list of such lists is several.
 fn alternatives<'t, 'a>(key: &str, value: &'t Value<'a>) -> Vec<&'t Value<'a>> {
-    let is_core_list = key == "server_cpus" || key == "client_cpus";
+    let is_list = matches!(key, "server_cpus" | "client_cpus" | "rounds");
     match value.get_ref().as_array() {
-        Some(list) if is_core_list && list.iter().any(|one| !one.get_ref().is_array()) => {
+        Some(list) if is_list && list.iter().any(|one| !one.get_ref().is_array()) => {
             vec![value]
         }
         Some(list) => list.iter().collect(),

@@ -5,7 +5,9 @@
 
 use super::PlanError;
 use crate::address::{PRIVATE_PORT_RANGE, group_connections_max};
-use crate::case::{AddressMode, Case, ClientKind, Mode, NetworkChoice, Peer, bounds};
+use crate::case::{
+    AddressMode, Case, ClientKind, EndpointState, HotPlacement, Mode, NetworkChoice, Peer, bounds,
+};
 use crate::engine::Engine;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -17,6 +19,9 @@ pub const CONNECT_WINDOW_MAX: u32 = 4095;
 /// Connections that have messages in flight at once, where nothing else is asked. With all of a
 /// million in flight, the round trip would exceed the delayed-ACK timer.
 const ACTIVE_CONNECTIONS: u32 = 16_384;
+
+/// From here on a ramp takes gigabytes, and a virtual machine's host may have to find them first.
+const PREPARE_CONNECTIONS: u32 = 200_000;
 
 /// What the machine decides about a case, not the plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +73,20 @@ pub struct CaseRequest {
     pub group_connections: Option<u32>,
     /// Default: 16,384. Never more than `connections`, whatever is asked.
     pub active_connections: Option<u32>,
+    /// Default: false.
+    pub until_full: Option<bool>,
+    /// Default: from 200,000 connections on.
+    pub prepare_memory: Option<bool>,
+    /// Default: none, an ordinary run.
+    pub state: Option<EndpointState>,
+    /// Default: all. Never more than `connections`, whatever is asked.
+    pub hot_connections: Option<u32>,
+    /// Default: spread.
+    pub hot_placement: Option<HotPlacement>,
+    /// Default: none; one where only some connections take part in the measured span, or none is asked for.
+    pub rounds: Option<Vec<u32>>,
+    /// Default: 0.
+    pub hold_ms: Option<u64>,
     /// Default: 256.
     pub connect_window: Option<u32>,
     /// Microseconds that the client watches before it sleeps.
@@ -91,7 +110,7 @@ pub struct CaseRequest {
 }
 
 /// Every key of a request, in the order in which a sweep's lists nest: the last varies fastest.
-pub(super) const KEYS: [&str; 20] = [
+pub(super) const KEYS: [&str; 27] = [
     "network",
     "peer",
     "mode",
@@ -105,17 +124,24 @@ pub(super) const KEYS: [&str; 20] = [
     "client_spin_us",
     "settle_ms",
     "warmup_ms",
+    "hold_ms",
     "measure_ms",
     "message_bytes",
     "depth",
+    "rounds",
+    "hot_placement",
+    "hot_connections",
     "active_connections",
+    "until_full",
+    "prepare_memory",
+    "state",
     "connections",
     "engine",
     "client",
 ];
 
 /// The bounds of every key that is a number, and of the numbers of `server_cpus` and `client_cpus`.
-const RANGES: [(&str, u64, u64); 13] = [
+const RANGES: [(&str, u64, u64); 16] = [
     range("connections", &bounds::CONNECTIONS),
     range("message_bytes", &bounds::MESSAGE_BYTES),
     range("depth", &bounds::DEPTH),
@@ -124,17 +150,16 @@ const RANGES: [(&str, u64, u64); 13] = [
     ("connect_window", 1, CONNECT_WINDOW_MAX as u64),
     ("client_spin_us", 0, 1_000_000),
     ("slots_per_ring", 1, 1 << 20),
+    ("hot_connections", 1, *bounds::CONNECTIONS.end() as u64),
+    ("rounds", 1, *bounds::CONNECTIONS.end() as u64),
     ("settle_ms", 0, *bounds::SPAN_MS.end()),
+    ("hold_ms", 0, *bounds::SPAN_MS.end()),
     (
         "warmup_ms",
         *bounds::SPAN_MS.start(),
         *bounds::SPAN_MS.end(),
     ),
-    (
-        "measure_ms",
-        *bounds::SPAN_MS.start(),
-        *bounds::SPAN_MS.end(),
-    ),
+    ("measure_ms", 0, *bounds::SPAN_MS.end()),
     ("server_cpus", 0, 1023),
     ("client_cpus", 0, 1023),
 ];
@@ -175,6 +200,13 @@ impl CaseRequest {
             addresses: None,
             group_connections: None,
             active_connections: None,
+            until_full: None,
+            prepare_memory: None,
+            state: None,
+            hot_connections: None,
+            hot_placement: None,
+            rounds: None,
+            hold_ms: None,
             connect_window: None,
             client_spin_us: None,
             settle_ms: None,
@@ -198,6 +230,7 @@ impl CaseRequest {
         let case = self.fill(defaults);
         check_cores("server_cpus", &case.server_cpus)?;
         check_cores("client_cpus", &case.client_cpus)?;
+        Self::check_together(&case)?;
         Ok(case)
     }
 
@@ -212,7 +245,9 @@ impl CaseRequest {
             ("connect_window", self.connect_window.map(u64::from)),
             ("client_spin_us", self.client_spin_us.map(u64::from)),
             ("slots_per_ring", self.slots_per_ring.map(u64::from)),
+            ("hot_connections", self.hot_connections.map(u64::from)),
             ("settle_ms", self.settle_ms),
+            ("hold_ms", self.hold_ms),
             ("warmup_ms", self.warmup_ms),
             ("measure_ms", self.measure_ms),
         ];
@@ -227,7 +262,48 @@ impl CaseRequest {
                 .as_ref()
                 .map_or(Ok(()), |cores| check_cores(key, cores))?;
         }
-        Ok(())
+        self.check_rounds()
+    }
+
+    fn check_rounds(&self) -> Result<(), PlanError> {
+        let rounds = self.rounds.as_deref().unwrap_or_default();
+        if rounds.len() > bounds::ROUNDS_MAX {
+            return Err(PlanError::Conflict(format!(
+                "{} rounds are asked for, and {} are allowed",
+                rounds.len(),
+                bounds::ROUNDS_MAX
+            )));
+        }
+        rounds
+            .iter()
+            .try_for_each(|&active| check_range("rounds", active.into()))
+    }
+
+    /// Refuses keys that are sound on their own and not together.
+    fn check_together(case: &Case) -> Result<(), PlanError> {
+        let conflict = |problem: &str| Err(PlanError::Conflict(problem.to_owned()));
+        if (1..10).contains(&case.measure_ms) {
+            return conflict("a measured span is 10 ms or longer, or 0 for none: set measure_ms");
+        }
+        match case.state {
+            None if case.peer == Peer::Ghost => conflict(
+                "ghost peers hold the states of the price list, so far: name a state, or use peer = \"kernel\"",
+            ),
+            None => Ok(()),
+            Some(_) if case.peer == Peer::Kernel => conflict(
+                "a state is held by ghost peers, so that the server's end is all that there is: use peer = \"ghost\"",
+            ),
+            Some(_) if case.network == NetworkChoice::Host => {
+                conflict("a state needs a network of its own: use network = \"private\"")
+            }
+            Some(state)
+                if state.is_engines()
+                    && case.engine.is_some_and(|engine| !engine.profile().echoes) =>
+            {
+                conflict("this state is an engine's, and the engine null has none: name another")
+            }
+            Some(_) => Ok(()),
+        }
     }
 
     /// The case, with every default in it.
@@ -246,7 +322,13 @@ impl CaseRequest {
         let cores = |asked: &Option<Vec<u32>>, given: &[u32]| {
             asked.clone().unwrap_or_else(|| given.to_vec())
         };
-        Case {
+        let active_connections = self
+            .active_connections
+            .unwrap_or(ACTIVE_CONNECTIONS)
+            .min(self.connections);
+        let hot_connections = self.hot_connections.filter(|&hot| hot < self.connections);
+        let default_peer = self.state.map_or(Peer::Kernel, |_| Peer::Ghost);
+        let mut case = Case {
             engine: Some(self.engine),
             target: None,
             client: self.client.unwrap_or(default_client),
@@ -254,28 +336,56 @@ impl CaseRequest {
             message_bytes: self.message_bytes.unwrap_or(64),
             depth: self.depth.unwrap_or(1),
             mode: self.mode.unwrap_or(Mode::Closed),
-            peer: self.peer.unwrap_or(Peer::Kernel),
+            peer: self.peer.unwrap_or(default_peer),
             repeat: 0,
             control: false,
             addresses: self.addresses.unwrap_or(AddressMode::Destinations),
             group_connections: self
                 .group_connections
                 .unwrap_or_else(|| group_connections_max(ports)),
-            active_connections: self
-                .active_connections
-                .unwrap_or(ACTIVE_CONNECTIONS)
-                .min(self.connections),
+            active_connections,
+            until_full: self.until_full.unwrap_or(false),
+            prepare_memory: self
+                .prepare_memory
+                .unwrap_or(self.connections >= PREPARE_CONNECTIONS),
+            state: self.state,
+            hot_connections,
+            hot_placement: self.hot_placement.unwrap_or_default(),
+            rounds: Vec::new(),
+            hold_ms: self.hold_ms.unwrap_or(0),
             connect_window: self.connect_window.unwrap_or(256),
             client_spin_us: self.client_spin_us.unwrap_or(50),
             settle_ms: self.settle_ms.unwrap_or(200),
             warmup_ms: self.warmup_ms.unwrap_or(500),
-            measure_ms: self.measure_ms.unwrap_or(2000),
+            measure_ms: match self.state {
+                Some(_) => 0,
+                None => self.measure_ms.unwrap_or(2000),
+            },
             network,
             sysctls,
             slots_per_ring: self.slots_per_ring,
             server_cpus: cores(&self.server_cpus, &defaults.server_cpus),
             client_cpus: cores(&self.client_cpus, &defaults.client_cpus),
+        };
+        case.rounds = self.rounds_of(&case);
+        case
+    }
+
+    /// Without a warm-up of all connections, a round proves each of them live.
+    fn rounds_of(&self, case: &Case) -> Vec<u32> {
+        if !case.echoes() {
+            return Vec::new();
         }
+        let needs_proof = case.hot() < case.connections || case.measure_ms == 0;
+        let default = || match needs_proof {
+            true => vec![case.active_connections],
+            false => Vec::new(),
+        };
+        let rounds = self.rounds.clone().unwrap_or_else(default);
+        rounds
+            .into_iter()
+            .map(|active| active.min(case.connections))
+            .collect()
     }
 }
 
@@ -405,7 +515,7 @@ mod tests {
                     measure_ms: Some(9),
                     ..ask.clone()
                 },
-                "measure_ms is 9;",
+                "a measured span is 10 ms or longer",
             ),
             (
                 CaseRequest {
