@@ -229,6 +229,7 @@ fn refusal(profile: &Profile) -> Option<String> {
         connections: None,
         message_bytes: 64,
         slots_per_ring: None,
+        state: None,
     };
     Server::bind(&options).err().map(|error| error.to_string())
 }

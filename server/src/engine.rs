@@ -1,7 +1,7 @@
 //! What an engine is, and the table of them. A new engine is one file and one row here.
 
 use crate::{Counters, Options, ServeError};
-use crate::{epoll, null, spin, tasks, uring};
+use crate::{epoll, keeper, null, spin, tasks, uring};
 use fourtuple_spec::Engine;
 use fourtuple_spec::record::Grant;
 use std::net::TcpListener;
@@ -35,8 +35,11 @@ pub(crate) trait Serve {
 pub(crate) type Constructor = fn(Worker) -> Result<Box<dyn Serve>, ServeError>;
 
 /// The table. A `match`, so that an engine without a row does not compile.
-pub(crate) fn constructor(engine: Engine) -> Constructor {
-    match engine {
+pub(crate) fn constructor(options: &Options) -> Constructor {
+    if options.state.is_some_and(keeper::keeps) {
+        return keeper::new;
+    }
+    match options.engine {
         Engine::Uring | Engine::UringPoll | Engine::UringHybrid => uring::new,
         Engine::Epoll => epoll::new,
         Engine::Tokio => tasks::new,

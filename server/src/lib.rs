@@ -9,6 +9,7 @@ mod direct;
 mod engine;
 mod epoll;
 mod error;
+mod keeper;
 mod leftover;
 mod listen;
 mod null;
@@ -22,8 +23,8 @@ pub use error::ServeError;
 pub use stop::Stopper;
 
 use engine::{Serve, Worker};
-use fourtuple_spec::Engine;
 use fourtuple_spec::record::Grant;
+use fourtuple_spec::{EndpointState, Engine};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -42,6 +43,9 @@ pub struct Options {
     pub message_bytes: u32,
     /// Slots of one ring's table; `None` is the most that limits allow.
     pub slots_per_ring: Option<u32>,
+    /// The state in which endpoints are held: the engine's own, or one that is held without an engine.
+    /// `None` serves echoes.
+    pub state: Option<EndpointState>,
 }
 
 /// A server that listens and has its engine ready. Belongs to the thread that made it.
@@ -62,13 +66,14 @@ impl Server {
     /// The address cannot be listened on, or the kernel refuses what the engine needs; the message
     /// says which and what to do.
     pub fn bind(options: &Options) -> Result<Self, ServeError> {
-        let listener = listen::listen(options.listen, options.reuse_port)?;
+        let backlog = listen::backlog(options);
+        let listener = listen::listen(options.listen, options.reuse_port, backlog)?;
         let address = listener
             .local_addr()
             .map_err(|error| ServeError::new(format!("getsockname on the listener: {error}")))?;
         let stopper = Stopper::new()?;
         let counters = Arc::new(Counters::default());
-        let engine = engine::constructor(options.engine)(Worker {
+        let engine = engine::constructor(options)(Worker {
             listener,
             stop: stopper.duplicate()?,
             counters: Arc::clone(&counters),
@@ -76,7 +81,7 @@ impl Server {
         })?;
         Ok(Self {
             address,
-            backlog: listen::backlog_granted(),
+            backlog: listen::backlog_granted(backlog),
             counters,
             stopper,
             engine,

@@ -1,6 +1,6 @@
 //! The listening socket, and what `accept` may be refused with.
 
-use crate::ServeError;
+use crate::{Options, ServeError, keeper};
 use fourtuple_spec::record::Grant;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
@@ -14,8 +14,26 @@ use std::os::fd::{AsFd, OwnedFd};
 /// clamps it to `net.core.somaxconn`, whose default has been 4,096 since Linux 5.4.
 pub(crate) const BACKLOG: u32 = 4096;
 
+/// The backlog that these options need.
+///
+/// Whoever holds states without an engine may leave connections where they are: all of them have to
+/// find room. Twice as much, because a queue of half-open ones that is more than half full gives up
+/// the oldest early.
+pub(crate) fn backlog(options: &Options) -> u32 {
+    match (options.state, options.connections) {
+        (Some(state), Some(connections)) if keeper::keeps(state) => connections
+            .saturating_mul(2)
+            .clamp(BACKLOG, i32::MAX as u32),
+        _ => BACKLOG,
+    }
+}
+
 /// Listens on `address`, non-blocking, with the options that accepted sockets inherit.
-pub(crate) fn listen(address: SocketAddr, reuse_port: bool) -> Result<TcpListener, ServeError> {
+pub(crate) fn listen(
+    address: SocketAddr,
+    reuse_port: bool,
+    backlog: u32,
+) -> Result<TcpListener, ServeError> {
     let family = match address {
         SocketAddr::V4(_) => AddressFamily::INET,
         SocketAddr::V6(_) => AddressFamily::INET6,
@@ -25,7 +43,7 @@ pub(crate) fn listen(address: SocketAddr, reuse_port: bool) -> Result<TcpListene
         .map_err(|errno| ServeError::refused("socket", errno))?;
     set_options(&socket, reuse_port).map_err(|errno| ServeError::refused("setsockopt", errno))?;
     rustix::net::bind(&socket, &address)
-        .and_then(|()| rustix::net::listen(&socket, BACKLOG as i32))
+        .and_then(|()| rustix::net::listen(&socket, backlog as i32))
         .map_err(|errno| explain(address, errno))?;
     Ok(TcpListener::from(socket))
 }
@@ -55,22 +73,22 @@ fn explain(address: SocketAddr, errno: Errno) -> ServeError {
     ServeError::new(format!("listen on {address}: {errno}; {advice}"))
 }
 
-/// Whether the kernel takes [`BACKLOG`] as it is, or clamps it.
-pub(crate) fn backlog_granted() -> Grant {
+/// Whether the kernel takes the backlog as it is, or clamps it.
+pub(crate) fn backlog_granted(backlog: u32) -> Grant {
     let somaxconn = std::fs::read_to_string("/proc/sys/net/core/somaxconn")
         .ok()
         .and_then(|text| text.trim().parse::<u32>().ok());
-    backlog_grant(somaxconn)
+    backlog_grant(backlog, somaxconn)
 }
 
-fn backlog_grant(somaxconn: Option<u32>) -> Grant {
+fn backlog_grant(backlog: u32, somaxconn: Option<u32>) -> Grant {
     let reason = match somaxconn {
-        Some(limit) if limit >= BACKLOG => None,
+        Some(limit) if limit >= backlog => None,
         Some(limit) => Some(format!("clamped by net.core.somaxconn = {limit}")),
         None => Some("net.core.somaxconn could not be read".to_owned()),
     };
     Grant {
-        feature: format!("listen backlog {BACKLOG}"),
+        feature: format!("listen backlog {backlog}"),
         granted: reason.is_none(),
         reason,
     }
@@ -126,11 +144,11 @@ mod tests {
 
     #[test]
     fn a_clamped_backlog_is_not_granted_and_says_why() {
-        assert!(backlog_grant(Some(BACKLOG)).granted);
-        let clamped = backlog_grant(Some(128));
+        assert!(backlog_grant(BACKLOG, Some(BACKLOG)).granted);
+        let clamped = backlog_grant(BACKLOG, Some(128));
         assert!(!clamped.granted);
         assert!(clamped.reason.unwrap().contains("somaxconn = 128"));
-        assert!(!backlog_grant(None).granted);
+        assert!(!backlog_grant(BACKLOG, None).granted);
     }
 
     #[test]

@@ -21,6 +21,7 @@ fn with_server(engine: Engine, slots_per_ring: u32, peers: impl FnOnce(std::net:
             connections: Some(CONNECTIONS),
             message_bytes: 64,
             slots_per_ring: Some(slots_per_ring),
+            state: None,
         };
         match Server::bind(&options) {
             Ok(server) => {

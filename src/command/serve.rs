@@ -42,6 +42,7 @@ fn options(arguments: &cli::Serve) -> Options {
         connections: None,
         message_bytes: arguments.message_bytes,
         slots_per_ring: None,
+        state: None,
     }
 }
 

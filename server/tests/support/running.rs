@@ -33,6 +33,7 @@ pub fn options(engine: Engine, listen: &str) -> Options {
         connections: None,
         message_bytes: 64,
         slots_per_ring: None,
+        state: None,
     }
 }
 
