@@ -3,7 +3,7 @@
 //! Of v1, `memory.usage_in_bytes` already holds what is under `memory.kmem.usage_in_bytes` (the
 //! kernel charges both counters for one page), so that is not added. Charges are taken in batches
 //! of 64 pages a core. Objects that a softirq allocates (the accepted `TCP` object, under v1 and
-//! under v2 of older kernels) are charged to nobody: a witness, not the truth.
+//! under v2 of older kernels) are charged to nobody: a witness, not the truth ([`cgroup_blind_spot`]).
 
 /// The two versions, which name their files differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +15,13 @@ pub(crate) enum Version {
 }
 
 impl Version {
+    pub(crate) fn number(self) -> u32 {
+        match self {
+            Self::V1 => 1,
+            Self::V2 => 2,
+        }
+    }
+
     pub(crate) fn usage_file(self) -> &'static str {
         match self {
             Self::V1 => "memory.usage_in_bytes",
@@ -37,6 +44,23 @@ impl Version {
         }
     }
 }
+
+/// What a memory cgroup of this version cannot see, in one sentence, to stand beside what it was charged.
+///
+/// `inet_csk_accept` charges an accepted socket after the fact, since about 6.14 and where socket
+/// memory is accounted at all: under v2, and under v1 only with a limit on `memory.kmem.tcp`.
+pub fn cgroup_blind_spot(version: u32) -> &'static str {
+    match version {
+        1 => BLIND_SPOT_V1,
+        2 => {
+            "version 2 is not charged for accepted sockets, which are allocated in softirq, before Linux 6.14 or so; for TCP's buffers it is charged whole pages a socket, more than they take; and nothing of the kernel's where it was started with cgroup.memory=nokmem"
+        }
+        _ => "what this version of the memory cgroup does not see is not known",
+    }
+}
+
+/// Measured, see the ledger's notes.
+const BLIND_SPOT_V1: &str = "version 1 is not charged for accepted sockets, which are allocated in softirq, nor for unread data unless memory.kmem.tcp has a limit, and for nothing of the kernel's where it was started with cgroup.memory=nokmem";
 
 /// Where a group's files may be: the directories to try, best first, and where its tree ends.
 #[derive(Clone, Debug, PartialEq, Eq)]

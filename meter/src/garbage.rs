@@ -1,14 +1,16 @@
 //! Whatever a file holds, a parser answers or refuses: none may panic.
 
-use crate::{cgroup, cpuinfo, maps, meminfo, netstat, slabinfo, sockstat, stat, thread, zoneinfo};
+use crate::{cgroup, cpuinfo, maps, meminfo, netstat, slabinfo, socket_buffers, sockstat};
+use crate::{stat, thread, zoneinfo};
 use proptest::prelude::*;
 
-const REAL: [&str; 5] = [
+const REAL: [&str; 6] = [
     include_str!("../fixtures/meminfo-6.1"),
     include_str!("../fixtures/slabinfo-6.18"),
     include_str!("../fixtures/zoneinfo-5.15"),
     include_str!("../fixtures/smaps_rollup-6.18"),
     "cpu0 1 2 3 4 5 6 7 8\nTCP: inuse 1 mem 2\n1000-2000 rw-s 0 00:0f 1 anon_inode:[io_uring]\n",
+    "  sl  local_address\n   0: 0100007F:1F90 00000000:0000 01 00000000:00000001 00:00000000\n",
 ];
 
 /// A real file with a piece replaced by words that parsers stumble over.
@@ -36,7 +38,10 @@ fn feed(text: &str) {
     let _ = meminfo::anonymous_bytes(text);
     let _ = slabinfo::parse(text, 4096);
     let _ = zoneinfo::per_cpu_list_pages(text);
+    let _ = zoneinfo::low_watermark_pages(text);
     let _ = sockstat::tcp_pages_charged(text);
+    let _ = sockstat::tcp_sockets(text);
+    let _ = socket_buffers::payload_bytes(text.as_bytes());
     let _ = maps::io_uring_bytes(text, 4096);
     let _ = stat::cores(text);
     let _ = thread::cpu_ns(text);

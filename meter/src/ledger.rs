@@ -66,19 +66,7 @@ impl MemorySnapshot {
     /// Where memory went since `baseline`.
     pub fn ledger_since(&self, baseline: &Self, phase: &str) -> Ledger {
         let taken = delta(self.free_bytes(), baseline.free_bytes()).map(|free| -free);
-        let mut parts = self.parts_since(baseline);
-        let remainder = taken.map(|taken| taken.saturating_sub(explained_bytes(&parts)));
-        let charged = self.tcp_charge_since(baseline);
-        let tcp = remainder
-            .zip(charged)
-            .map(|(remainder, charged)| remainder.clamp(charged.min(0), charged.max(0)));
-        parts.insert("tcp_pages".to_owned(), tcp);
-        let mut notes = self.notes_with(baseline);
-        if let (Some(tcp @ 1..), Some(charged)) = (tcp, charged) {
-            notes.push(format!(
-                "tcp_pages, {tcp} B, is what was left over, up to the {charged} B that TCP has charged beyond slab: a bound, not a count"
-            ));
-        }
+        let parts = self.parts_since(baseline);
         Ledger {
             phase: phase.to_owned(),
             taken_bytes: taken,
@@ -88,11 +76,11 @@ impl MemorySnapshot {
             slab_objects_by_cache: self.by_cache_since(baseline, |cache| cache.object_bytes),
             server_user_bytes: delta(self.server_user_bytes, baseline.server_user_bytes),
             client_user_bytes: delta(self.client_user_bytes, baseline.client_user_bytes),
-            server_ring_bytes: None,
-            client_ring_bytes: None,
+            server_ring_bytes: delta(self.server_ring_bytes, baseline.server_ring_bytes),
+            client_ring_bytes: delta(self.client_ring_bytes, baseline.client_ring_bytes),
             cgroup_bytes: delta(self.cgroup_bytes, baseline.cgroup_bytes),
-            cgroup_version: None,
-            notes,
+            cgroup_version: self.cgroup_version,
+            notes: self.notes_with(baseline),
         }
     }
 }
@@ -126,27 +114,11 @@ impl MemorySnapshot {
             .zip(caches)
             .map(|(all, caches)| all.saturating_sub(caches));
         parts.insert("slab_large".to_owned(), large);
-        let rings = delta(self.io_uring_bytes, baseline.io_uring_bytes);
+        let rings = delta(self.ring_bytes, baseline.ring_bytes);
         parts.insert("io_uring_rings".to_owned(), rings);
+        let payload = delta(self.payload_bytes, baseline.payload_bytes);
+        parts.insert("tcp_pages".to_owned(), payload);
         parts
-    }
-
-    /// What TCP charged to sockets, less the `sk_buff`s and their heads as far as caches of theirs
-    /// show them: those are slab. A cache that is merged under another name is missed, so it is a bound.
-    fn tcp_charge_since(&self, baseline: &Self) -> Option<i64> {
-        let charged = delta(self.tcp_charged_bytes, baseline.tcp_charged_bytes)?;
-        let objects = self.by_cache_since(baseline, |cache| cache.object_bytes);
-        let heads: i64 = objects
-            .iter()
-            .flatten()
-            .filter(|(name, _)| name.starts_with("skbuff_"))
-            .fold(0, |sum: i64, (_, bytes)| sum.saturating_add(*bytes));
-        let rest = charged.saturating_sub(heads);
-        Some(if rest.signum() == charged.signum() {
-            rest
-        } else {
-            0
-        })
     }
 
     fn by_cache_since(
@@ -208,7 +180,7 @@ mod tests {
         stacks_kb: u64,
         tcp_slabs: u64,
         rings: u64,
-        tcp_charged: u64,
+        payload: u64,
     }
 
     const TOTAL: u64 = 1 << 34;
@@ -230,8 +202,8 @@ mod tests {
                 meminfo: Some(Meminfo::parse(&text).unwrap()),
                 per_cpu_list_bytes: Some(self.parked),
                 caches: has_slabinfo.then(|| [("TCP".to_owned(), cache)].into()),
-                tcp_charged_bytes: Some(self.tcp_charged),
-                io_uring_bytes: Some(self.rings),
+                payload_bytes: Some(self.payload),
+                ring_bytes: Some(self.rings),
                 ..MemorySnapshot::default()
             }
         }
@@ -245,6 +217,7 @@ mod tests {
                 + self.tcp_slabs * 32
                 + self.rings / 1024
                 + self.parked / 1024
+                + self.payload / 1024
                 + hidden_kb;
             self.free_kb = TOTAL / 1024 - used_kb;
             self
@@ -259,15 +232,17 @@ mod tests {
             0..1u64 << 10,
             0..1u64 << 10,
             0..1u64 << 10,
+            0..1u64 << 10,
         )
             .prop_map(
-                |(anonymous_kb, cached_kb, stacks_kb, tcp_slabs, rings, parked)| Machine {
+                |(anonymous_kb, cached_kb, stacks_kb, tcp_slabs, rings, parked, payload)| Machine {
                     anonymous_kb,
                     cached_kb,
                     stacks_kb,
                     tcp_slabs,
                     rings: rings << 12,
                     parked: parked << 12,
+                    payload: payload << 10,
                     ..Machine::default()
                 },
             )
@@ -289,48 +264,44 @@ mod tests {
     }
 
     #[test]
-    fn unread_payload_is_attributed_up_to_what_tcp_has_charged() {
+    fn unread_payload_is_what_was_counted_and_explains_nothing_else() {
         let before = Machine::default().filled(0).snapshot(true);
-        let charged = Machine {
-            tcp_charged: 1 << 20,
+        let payload = Machine {
+            payload: 1 << 20,
             ..Machine::default()
         };
-        let ledger = charged
-            .filled(512)
-            .snapshot(true)
-            .ledger_since(&before, "settle");
-        assert_eq!(ledger.parts["tcp_pages"], Some(512 << 10));
-        assert_eq!(ledger.unattributed_bytes, Some(0));
-        assert!(ledger.notes[0].contains("a bound, not a count"));
-        let ledger = charged
-            .filled(1536)
-            .snapshot(true)
-            .ledger_since(&before, "settle");
-        assert_eq!(ledger.parts["tcp_pages"], Some(1 << 20));
-        assert_eq!(ledger.unattributed_bytes, Some(512 << 10));
+        for hidden_kb in [0, 512] {
+            let after = payload.filled(hidden_kb).snapshot(true);
+            let ledger = after.ledger_since(&before, "settle");
+            assert_eq!(ledger.parts["tcp_pages"], Some(1 << 20));
+            assert_eq!(ledger.unattributed_bytes, Some(hidden_kb as i64 * 1024));
+        }
     }
 
     #[test]
-    fn the_heads_of_unread_messages_are_slab_and_not_tcp_pages() {
-        let mut before = Machine::default().filled(0).snapshot(true);
-        let charged = Machine {
-            tcp_charged: 1 << 20,
-            ..Machine::default()
-        };
-        let mut after = charged.filled(1024).snapshot(true);
-        for (snapshot, object_bytes) in [(&mut before, 0), (&mut after, 256 << 10)] {
-            let cache = Cache {
-                page_bytes: 0,
-                object_bytes,
-            };
-            snapshot
-                .caches
-                .as_mut()
-                .unwrap()
-                .insert("skbuff_small_head".to_owned(), cache);
-        }
+    fn payload_that_was_not_counted_is_unknown_and_stays_unattributed() {
+        let before = Machine::default().filled(0).snapshot(true);
+        let mut after = Machine::default().filled(64).snapshot(true);
+        after.payload_bytes = None;
         let ledger = after.ledger_since(&before, "settle");
-        assert_eq!(ledger.parts["tcp_pages"], Some(768 << 10));
+        assert_eq!(ledger.parts["tcp_pages"], None);
+        assert_eq!(ledger.unattributed_bytes, Some(64 << 10));
+    }
+
+    #[test]
+    fn rings_are_told_by_side_and_the_cgroup_by_version() {
+        let snapshot = |server, client| MemorySnapshot {
+            server_ring_bytes: Some(server),
+            client_ring_bytes: Some(client),
+            ring_bytes: Some(server + client),
+            cgroup_version: Some(1),
+            ..MemorySnapshot::default()
+        };
+        let ledger = snapshot(50, 7).ledger_since(&snapshot(20, 2), "settle");
+        assert_eq!(ledger.server_ring_bytes, Some(30));
+        assert_eq!(ledger.client_ring_bytes, Some(5));
+        assert_eq!(ledger.parts["io_uring_rings"], Some(35));
+        assert_eq!(ledger.cgroup_version, Some(1));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Parsing is pure, one file of `/proc` a module; opening files is in `proc_files` alone. Nothing
 //! here fails: what cannot be read is absent, because a run must not end for want of a number.
 
+mod available;
 mod cgroup;
 mod cpu;
 mod cpuinfo;
@@ -16,14 +17,17 @@ mod netstat;
 mod network;
 mod proc_files;
 mod slabinfo;
+mod socket_buffers;
 mod sockstat;
 mod stat;
 mod thread;
 mod zoneinfo;
 
+pub use available::available_bytes;
+pub use cgroup::cgroup_blind_spot;
 pub use cpu::CpuSnapshot;
 pub use host::host;
-pub use memory::{MemorySnapshot, available_bytes};
+pub use memory::MemorySnapshot;
 pub use network::NetworkCounters;
 
 #[cfg(test)]

@@ -3,26 +3,32 @@
 use crate::malformed::Malformed;
 use crate::meminfo::{self, Meminfo};
 use crate::slabinfo::{self, Cache};
-use crate::{Subjects, cgroup, maps, proc_files, sockstat, zoneinfo};
+use crate::{Subjects, cgroup, maps, proc_files, socket_buffers, sockstat, zoneinfo};
 use std::collections::BTreeMap;
 
 /// The machine's memory at one moment.
 ///
 /// Machine-wide but for the user memory: anything else that runs is in it. Taking one costs a few
-/// milliseconds and work on every core (16 ms were seen on busy ones): phase boundaries only.
+/// milliseconds and work on every core (16 ms were seen on busy ones), and where TCP holds payload a walk
+/// through every socket of the run's network: phase boundaries only.
 #[derive(Clone, Debug, Default)]
 pub struct MemorySnapshot {
     pub(crate) meminfo: Option<Meminfo>,
     /// Free pages that `MemFree` does not count.
     pub(crate) per_cpu_list_bytes: Option<u64>,
     pub(crate) caches: Option<BTreeMap<String, Cache>>,
-    /// What TCP has charged: a bound on its pages.
+    /// What TCP has charged: a bound on its pages, and what tells whether to look for payload.
     pub(crate) tcp_charged_bytes: Option<u64>,
-    /// The rings of both sides.
-    pub(crate) io_uring_bytes: Option<u64>,
+    /// Unread and unacknowledged payload in the network of the subjects.
+    pub(crate) payload_bytes: Option<u64>,
+    pub(crate) server_ring_bytes: Option<u64>,
+    pub(crate) client_ring_bytes: Option<u64>,
+    /// The rings of both sides; `None` if those of one could not be read.
+    pub(crate) ring_bytes: Option<u64>,
     pub(crate) server_user_bytes: Option<u64>,
     pub(crate) client_user_bytes: Option<u64>,
     pub(crate) cgroup_bytes: Option<u64>,
+    pub(crate) cgroup_version: Option<u32>,
     pub(crate) notes: Vec<String>,
 }
 
@@ -49,9 +55,17 @@ impl MemorySnapshot {
         let notes = &mut snapshot.notes;
         snapshot.server_user_bytes = user_bytes(&subjects.server_pids, "server", notes);
         snapshot.client_user_bytes = user_bytes(&subjects.client_pids, "client", notes);
-        let pids = subjects.server_pids.iter().chain(&subjects.client_pids);
-        snapshot.io_uring_bytes = ring_bytes(pids, page_bytes, notes);
-        snapshot.cgroup_bytes = cgroup_usage(notes);
+        snapshot.server_ring_bytes = ring_bytes(&subjects.server_pids, page_bytes, notes);
+        snapshot.client_ring_bytes = ring_bytes(&subjects.client_pids, page_bytes, notes);
+        snapshot.ring_bytes = sum_of_sides([
+            (&subjects.server_pids, snapshot.server_ring_bytes),
+            (&subjects.client_pids, snapshot.client_ring_bytes),
+        ]);
+        let pid = subjects.server_pids.first();
+        if let Some(pid) = pid.or(subjects.client_pids.first()) {
+            snapshot.payload_bytes = payload_bytes(*pid, snapshot.tcp_charged_bytes, notes);
+        }
+        (snapshot.cgroup_bytes, snapshot.cgroup_version) = cgroup_usage(notes).unzip();
         snapshot
     }
 
@@ -137,11 +151,7 @@ fn user_bytes(pids: &[u32], whose: &str, notes: &mut Vec<String>) -> Option<u64>
 }
 
 /// Pages of the rings of some processes; `None` if there are none or one of them cannot be read.
-fn ring_bytes<'a>(
-    pids: impl Iterator<Item = &'a u32>,
-    page_bytes: u64,
-    notes: &mut Vec<String>,
-) -> Option<u64> {
+fn ring_bytes(pids: &[u32], page_bytes: u64, notes: &mut Vec<String>) -> Option<u64> {
     let mut sum = None;
     for pid in pids {
         let text = proc_files::read(&format!("/proc/{pid}/maps"));
@@ -153,7 +163,64 @@ fn ring_bytes<'a>(
     sum
 }
 
-fn own_cgroup() -> Option<(cgroup::Place, String)> {
+/// A side without processes has nothing to read; a side that could not be read makes the sum unknown.
+fn sum_of_sides(sides: [(&Vec<u32>, Option<u64>); 2]) -> Option<u64> {
+    let mut sum = None;
+    for (_, bytes) in sides.iter().filter(|(pids, _)| !pids.is_empty()) {
+        sum = Some((*bytes)?.saturating_add(sum.unwrap_or(0)));
+    }
+    sum
+}
+
+/// Up to so many sockets are looked through whatever TCP has charged: it takes a few milliseconds.
+const SOCKETS_FEW: u64 = 10_000;
+
+/// Below this, payload is under 0.1 % of what a connection takes at either end.
+const CHARGE_A_SOCKET: u64 = 4;
+
+/// A core holds back its share of the counter until it is this large (`SK_MEMORY_PCPU_RESERVE`).
+const CHARGE_LEAST: u64 = 1 << 20;
+
+/// Payload in the buffers of all sockets in the network of a process, if there may be enough to matter.
+fn payload_bytes(pid: u32, charged: Option<u64>, notes: &mut Vec<String>) -> Option<u64> {
+    let sockstat = proc_files::read(&format!("/proc/{pid}/net/sockstat"));
+    let sockets = sockstat
+        .ok()
+        .and_then(|text| sockstat::tcp_sockets(&text).ok());
+    if let (Some(charged), Some(sockets)) = (charged, sockets)
+        && !is_payload_worth_counting(charged, sockets)
+    {
+        notes.push(format!(
+            "tcp_pages was not counted at {sockets} sockets, because TCP had charged only {charged} B: what there is of it is in unattributed"
+        ));
+        return None;
+    }
+    let counted = count_payload(pid);
+    counted
+        .map_err(|reason| notes.push(format!("{reason}: tcp_pages is in unattributed")))
+        .ok()
+}
+
+fn is_payload_worth_counting(charged: u64, sockets: u64) -> bool {
+    sockets <= SOCKETS_FEW || charged >= CHARGE_LEAST.max(sockets.saturating_mul(CHARGE_A_SOCKET))
+}
+
+fn count_payload(pid: u32) -> Result<u64, String> {
+    let table = |name: &str| {
+        let file = proc_files::open(&format!("/proc/{pid}/net/{name}"));
+        let file = file.map_err(|error| error.to_string())?;
+        socket_buffers::payload_bytes(file).map_err(|error| error.to_string())
+    };
+    let bytes = table("tcp")?;
+    // A kernel without IPv6 has no such table, and no such sockets.
+    match proc_files::exists(&format!("/proc/{pid}/net/tcp6")) {
+        true => Ok(bytes.saturating_add(table("tcp6")?)),
+        false => Ok(bytes),
+    }
+}
+
+/// Our memory cgroup, and the directory in which its files are.
+pub(crate) fn own_cgroup() -> Option<(cgroup::Place, String)> {
     let cgroup = proc_files::read("/proc/self/cgroup").ok()?;
     let mountinfo = proc_files::read("/proc/self/mountinfo").ok()?;
     let place = cgroup::place(&cgroup, &mountinfo)?;
@@ -166,10 +233,12 @@ fn own_cgroup() -> Option<(cgroup::Place, String)> {
     Some((place, directory))
 }
 
-fn cgroup_usage(notes: &mut Vec<String>) -> Option<u64> {
+/// What our memory cgroup is charged, and its version.
+fn cgroup_usage(notes: &mut Vec<String>) -> Option<(u64, u32)> {
     let usage = own_cgroup().and_then(|(place, directory)| {
         let file = format!("{directory}/{}", place.version.usage_file());
-        proc_files::value(&file)?.parse().ok()
+        let bytes = proc_files::value(&file)?.parse().ok()?;
+        Some((bytes, place.version.number()))
     });
     if usage.is_none() {
         notes.push(
@@ -177,30 +246,6 @@ fn cgroup_usage(notes: &mut Vec<String>) -> Option<u64> {
         );
     }
     usage
-}
-
-/// Memory that could be taken without swapping or killing: `MemAvailable`, or the memory cgroup's
-/// room if that is less. A group's limit counts wherever it sits between here and the mount.
-pub fn available_bytes() -> Option<u64> {
-    let meminfo = Meminfo::parse(&proc_files::read("/proc/meminfo").ok()?).ok();
-    let machine = meminfo.and_then(|meminfo| meminfo.get("MemAvailable"));
-    let room = own_cgroup().and_then(|(place, directory)| {
-        cgroup::up_to_mount(&directory, &place.mount_point)
-            .into_iter()
-            .filter_map(|directory| group(place.version, directory)?.room())
-            .min()
-    });
-    machine.into_iter().chain(room).min()
-}
-
-fn group(version: cgroup::Version, directory: &str) -> Option<cgroup::Group> {
-    let value = |file| proc_files::value(&format!("{directory}/{file}"));
-    let stat = value("memory.stat").unwrap_or_default();
-    Some(cgroup::Group {
-        limit: cgroup::limit(&value(version.limit_file())?),
-        usage: value(version.usage_file())?.parse().ok()?,
-        reclaimable: cgroup::stat_line(&stat, version.reclaimable_line()).unwrap_or(0),
-    })
 }
 
 #[cfg(test)]
@@ -245,7 +290,31 @@ mod tests {
         assert!(snapshot.slab_bytes().is_some_and(|bytes| bytes > 0));
         assert!(snapshot.server_user_bytes.is_some_and(|bytes| bytes > 0));
         assert_eq!(snapshot.client_user_bytes, None, "nobody was named");
-        assert!(available_bytes().is_some_and(|bytes| bytes > 0));
+        assert!(snapshot.payload_bytes.is_some() || !snapshot.notes.is_empty());
+    }
+
+    #[test]
+    fn a_side_without_processes_is_no_gap_in_the_sum_and_one_that_cannot_be_read_is() {
+        let (none, one) = (Vec::new(), vec![1]);
+        assert_eq!(sum_of_sides([(&one, Some(3)), (&one, Some(4))]), Some(7));
+        assert_eq!(sum_of_sides([(&one, Some(3)), (&none, None)]), Some(3));
+        assert_eq!(sum_of_sides([(&one, Some(3)), (&one, None)]), None);
+        assert_eq!(sum_of_sides([(&none, None), (&none, None)]), None);
+    }
+
+    #[test]
+    fn many_sockets_are_looked_through_only_where_tcp_has_charged_enough() {
+        assert!(is_payload_worth_counting(0, SOCKETS_FEW));
+        assert!(!is_payload_worth_counting(CHARGE_LEAST - 1, 20_000));
+        assert!(is_payload_worth_counting(CHARGE_LEAST, 20_000));
+        assert!(!is_payload_worth_counting(7_999_999, 2_000_000));
+        assert!(is_payload_worth_counting(8_000_000, 2_000_000));
+        let mut notes = Vec::new();
+        assert_eq!(payload_bytes(u32::MAX, None, &mut notes), None);
+        assert!(
+            notes[0].contains("tcp_pages is in unattributed"),
+            "{notes:?}"
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The one place that opens files. Everything else here works on text.
 
-use std::io::Read;
+use std::fs::File;
+use std::io::{BufReader, Read};
 
 /// A file that could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -16,7 +17,7 @@ pub(crate) struct Unreadable {
 /// means one moment: the kernel fills a page or more a call.
 pub(crate) fn read(path: &str) -> Result<String, Unreadable> {
     let mut bytes = Vec::with_capacity(64 * 1024);
-    std::fs::File::open(path)
+    File::open(path)
         .and_then(|mut file| file.read_to_end(&mut bytes))
         .map_err(|source| Unreadable {
             path: path.to_owned(),
@@ -26,6 +27,16 @@ pub(crate) fn read(path: &str) -> Result<String, Unreadable> {
         Ok(text) => text,
         Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
     })
+}
+
+/// A file that is too long to be held, to be read line by line.
+pub(crate) fn open(path: &str) -> Result<BufReader<File>, Unreadable> {
+    let refused = |source| Unreadable {
+        path: path.to_owned(),
+        source,
+    };
+    let file = File::open(path).map_err(refused)?;
+    Ok(BufReader::with_capacity(64 * 1024, file))
 }
 
 /// The text of a file that holds one value, without the line's end; `None` if it cannot be read.

@@ -1,24 +1,34 @@
-//! `/proc/net/sockstat`: what TCP has charged to its sockets.
+//! `/proc/net/sockstat`: what TCP has charged to its sockets, and how many there are.
 
 use crate::malformed::Malformed;
+
+const FILE: &str = "/proc/net/sockstat";
 
 /// Pages charged to all TCP sockets of the machine: the counter is not a namespace's own.
 ///
 /// A *charge*, not pages that exist: see the ledger's notes on `tcp_pages`.
 pub(crate) fn tcp_pages_charged(text: &str) -> Result<u64, Malformed> {
-    let file = "/proc/net/sockstat";
+    number_after(text, "mem", "mem and a number of pages")
+}
+
+/// TCP sockets over IPv4 in the namespace whose file this is; those that no process holds are in it.
+pub(crate) fn tcp_sockets(text: &str) -> Result<u64, Malformed> {
+    number_after(text, "inuse", "inuse and a number of sockets")
+}
+
+fn number_after(text: &str, name: &str, expected: &'static str) -> Result<u64, Malformed> {
     for (index, line) in text.lines().enumerate() {
         let Some(rest) = line.strip_prefix("TCP:") else {
             continue;
         };
-        let mut words = rest.split_whitespace().skip_while(|word| *word != "mem");
+        let mut words = rest.split_whitespace().skip_while(|word| *word != name);
         return words
             .nth(1)
             .and_then(|word| word.parse().ok())
-            .ok_or_else(|| Malformed::new(file, index, "mem and a number of pages", line));
+            .ok_or_else(|| Malformed::new(FILE, index, expected, line));
     }
     Err(Malformed::missing(
-        file,
+        FILE,
         text,
         "a line that begins with TCP:",
     ))
@@ -33,6 +43,7 @@ mod tests {
         let text =
             "sockets: used 17\nTCP: inuse 1 orphan 0 tw 0 alloc 1 mem 163\nUDP: inuse 0 mem 7\n";
         assert_eq!(tcp_pages_charged(text), Ok(163));
+        assert_eq!(tcp_sockets(text), Ok(1));
         let error = tcp_pages_charged("sockets: used 17\nTCP: inuse 1 mem\n").unwrap_err();
         assert_eq!(error.line, 2);
         assert!(tcp_pages_charged("UDP: inuse 0 mem 7\n").is_err());
