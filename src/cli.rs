@@ -7,7 +7,7 @@ use crate::child;
 use crate::values::{self, Cpus};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use fourtuple_spec::Engine;
-use fourtuple_spec::case::{AddressMode, ClientKind, NetworkChoice};
+use fourtuple_spec::case::{AddressMode, ClientKind, HotPlacement, NetworkChoice};
 use fourtuple_spec::engine::PROFILES;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -42,6 +42,9 @@ pub enum Command {
     /// Measure one case: an engine at a number of connections.
     #[command(after_long_help = RUN_HELP)]
     Run(Run),
+    /// Hold connections: how many fit, what each takes, and whether all stay live.
+    #[command(after_long_help = HOLD_HELP)]
+    Hold(Hold),
     /// Run a plan: many cases, one after the other, with a report at the end.
     #[command(after_long_help = SWEEP_HELP)]
     Sweep(Sweep),
@@ -70,6 +73,23 @@ Examples:
   fourtuple run --engine epoll --connections 100 --message-bytes 4KiB --depth 8
   fourtuple run --engine tokio --connections 10k --json > record.json
   fourtuple run --engine uring --connections 1k --sysctl net.ipv4.tcp_congestion_control=reno";
+
+const HOLD_HELP: &str = "\
+Opens the connections, reads where their memory lies, has every one of them echo once, holds all of
+them idle, and has every one echo once more. Growth stops before memory is used up; a shortage that
+can be foreseen is refused, and --force tries.
+
+With --until-full connections are opened until memory is nearly used up: how many there are by then is
+the answer, and the record names what stopped it.
+
+With --price-list the server's endpoints are held in one state after the other, by a peer that has no
+sockets (a TCP of this program's own behind a TUN device), and the table says what each state takes.
+
+Examples:
+  fourtuple hold --engine uring --connections 1M
+  fourtuple hold --engine uring-poll --until-full
+  fourtuple hold --engine uring --connections 1M --rounds 1k,4k,16k,64k,1M --duration 10m
+  fourtuple hold --price-list --out results/prices";
 
 const SWEEP_HELP: &str = "\
 Records are appended to DIR/records.jsonl as runs finish. An interrupted sweep is resumed by the same
@@ -175,9 +195,18 @@ pub struct Run {
     /// Who is at the other end of the connections.
     #[arg(long, value_enum, default_value = "kernel")]
     pub peer: Peer,
+    /// Connections that take part in the measured span; the others stay open and idle [default: all].
+    #[arg(long, value_name = "N", value_parser = values::count)]
+    pub hot_connections: Option<u32>,
+    /// Where among all connections those lie.
+    #[arg(long, value_enum)]
+    pub hot_placement: Option<Placement>,
     /// How connections are told apart.
     #[arg(long, value_enum)]
     pub addresses: Option<Addresses>,
+    /// Have memory backed by a virtual machine's host before the ramp [default: from 200,000 connections on].
+    #[arg(long, value_name = "BOOL")]
+    pub prepare_memory: Option<bool>,
     /// Where the traffic flows.
     #[arg(long, value_enum)]
     pub network: Option<Network>,
@@ -187,6 +216,49 @@ pub struct Run {
     /// The server's cores: 0, or 0,1, or 2-4 [default: one on the client's node].
     #[arg(long, value_name = "CORES", value_parser = values::cpus)]
     pub server_cpus: Option<Cpus>,
+    #[command(flatten)]
+    pub recording: Recording,
+}
+
+/// Hold connections.
+#[derive(Args, Debug)]
+pub struct Hold {
+    /// The engine that serves.
+    #[arg(long, long_help = engine_help(), value_name = "ENGINE", required_unless_present = "price_list")]
+    pub engine: Option<Engine>,
+    /// Connections to open and hold: 100k, 1M.
+    #[arg(long, value_name = "N", value_parser = values::count, required_unless_present_any = ["until_full", "price_list"])]
+    pub connections: Option<u32>,
+    /// Open until memory is nearly used up, and at most --connections.
+    #[arg(long)]
+    pub until_full: bool,
+    /// How long all are held idle between two full rounds [default: 10s].
+    #[arg(long, value_name = "TIME", value_parser = values::duration)]
+    pub duration: Option<Duration>,
+    /// Full rounds before that, each with so many connections active at once: 1k,16k,1M [default: one].
+    #[arg(long, value_name = "N,…", value_parser = values::count, value_delimiter = ',')]
+    pub rounds: Vec<u32>,
+    /// How long connections rest before memory is read [default: 1s].
+    #[arg(long, value_name = "TIME", value_parser = values::duration)]
+    pub settle: Option<Duration>,
+    /// How connections are told apart.
+    #[arg(long, value_enum)]
+    pub addresses: Option<Addresses>,
+    /// A setting of the private network, applied before the server listens; may be repeated.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = values::sysctl)]
+    pub sysctl: Vec<(String, String)>,
+    /// Have memory backed by a virtual machine's host before the ramp [default: from 200,000 connections on].
+    #[arg(long, value_name = "BOOL")]
+    pub prepare_memory: Option<bool>,
+    /// Slots of one ring's descriptor table [default: as many as limits allow].
+    #[arg(long, value_name = "N", value_parser = values::count)]
+    pub slots_per_ring: Option<u32>,
+    /// Price each state of one endpoint, by the plan `price-list`.
+    #[arg(long, conflicts_with_all = ["engine", "connections", "until_full", "duration", "rounds", "json"])]
+    pub price_list: bool,
+    /// With --price-list: fewer connections, to see that it works; not for quoting.
+    #[arg(long, requires = "price_list")]
+    pub quick: bool,
     #[command(flatten)]
     pub recording: Recording,
 }
@@ -273,7 +345,7 @@ impl From<Client> for ClientKind {
 pub enum Peer {
     /// Real sockets of this machine's kernel.
     Kernel,
-    /// A user-space TCP without sockets, for the price list.
+    /// A user-space TCP without sockets; so far it holds the states of the price list only.
     Ghost,
 }
 
@@ -304,6 +376,24 @@ impl From<Addresses> for AddressMode {
     }
 }
 
+/// Words for [`HotPlacement`].
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Placement {
+    /// Evenly over all of them (default).
+    Spread,
+    /// The ones that were opened first.
+    First,
+}
+
+impl From<Placement> for HotPlacement {
+    fn from(placement: Placement) -> Self {
+        match placement {
+            Placement::Spread => Self::Spread,
+            Placement::First => Self::First,
+        }
+    }
+}
+
 /// Words for [`NetworkChoice`].
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum Network {
@@ -325,6 +415,6 @@ impl From<Network> for NetworkChoice {
 fn engine_help() -> String {
     let rows = PROFILES
         .iter()
-        .map(|profile| format!("\n  {:<6} {}", profile.name, profile.summary));
+        .map(|profile| format!("\n  {:<12} {}", profile.name, profile.summary));
     format!("The engine that serves:{}", rows.collect::<String>())
 }

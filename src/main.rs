@@ -28,6 +28,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match arguments.command {
         Command::Run(run) => command::run::run(&run),
+        Command::Hold(hold) => command::hold::hold(&hold),
         Command::Sweep(sweep) => command::sweep::sweep(&sweep),
         Command::Serve(serve) => command::serve::serve(&serve),
         Command::Load(load) => command::load::load(&load),

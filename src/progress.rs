@@ -111,11 +111,14 @@ impl State {
         let what = match stage {
             Stage::Waiting => "waiting for memory to be freed".to_owned(),
             Stage::Starting => "starting".to_owned(),
+            Stage::Preparing => "preparing memory".to_owned(),
             Stage::Ramping(open) => {
                 let share = f64::from(open) / f64::from(self.connections.max(1));
                 format!("ramp {:.0} %", share * 100.0)
             }
             Stage::Settling => "settling".to_owned(),
+            Stage::Rounding => "a full round".to_owned(),
+            Stage::Holding => "holding".to_owned(),
             Stage::WarmingUp => "warming up".to_owned(),
             Stage::Measuring => "measuring".to_owned(),
             Stage::Draining => "draining".to_owned(),

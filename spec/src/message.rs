@@ -162,6 +162,32 @@ pub struct Measured {
     pub counters: ClientCounters,
 }
 
+/// What the process that prepares memory is told.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PrepareRequest {
+    /// Have this much memory backed; answered by [`PrepareReply::Prepared`].
+    Start {
+        /// How much.
+        bytes: u64,
+    },
+}
+
+/// What the process that prepares memory says. It keeps what it holds until its input ends.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PrepareReply {
+    /// So much has been touched, and all but a small part of it is free again.
+    Prepared {
+        /// How much.
+        bytes: u64,
+        /// Why it is less than was asked for, if it is.
+        reason: Option<String>,
+    },
+    /// Nothing could be done.
+    Failed(Failure),
+}
+
 /// Why a child process cannot go on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Failure {

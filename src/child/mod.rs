@@ -5,6 +5,7 @@
 
 mod client;
 mod pipe;
+mod prepare;
 mod server;
 
 use crate::exit::Exit;
@@ -23,6 +24,8 @@ pub enum Role {
     Server,
     /// Generates load.
     Client,
+    /// Has memory backed before a ramp needs it.
+    Prepare,
     /// Tries whether a private network is granted, and says why not.
     Probe,
 }
@@ -36,11 +39,13 @@ pub fn work(role: Role) -> Exit {
     let _ = rustix::thread::set_name(match role {
         Role::Server => c"ft-server",
         Role::Client => c"ft-client",
+        Role::Prepare => c"ft-prepare",
         Role::Probe => c"ft-probe",
     });
     match role {
         Role::Server => server::work(),
         Role::Client => client::work(),
+        Role::Prepare => prepare::work(),
         Role::Probe => probe(),
     }
 }

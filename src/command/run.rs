@@ -20,6 +20,9 @@ fn request(arguments: &cli::Run) -> CaseRequest {
     let mut request = CaseRequest::new(arguments.engine, arguments.load.connections);
     single::shape(&mut request, &arguments.load);
     request.peer = Some(arguments.peer.into());
+    request.hot_connections = arguments.hot_connections;
+    request.hot_placement = arguments.hot_placement.map(Into::into);
+    request.prepare_memory = arguments.prepare_memory;
     request.addresses = arguments.addresses.map(Into::into);
     request.network = arguments.network.map(Into::into);
     request.server_cpus = arguments.server_cpus.as_ref().map(|cpus| cpus.0.clone());

@@ -14,11 +14,13 @@ use fourtuple_spec::record::Outcome;
 use fourtuple_spec::{Case, Record};
 use std::time::Duration;
 
+/// A span in the unit of cases.
+pub fn milliseconds(span: Option<Duration>) -> Option<u64> {
+    span.map(|span| u64::try_from(span.as_millis()).unwrap_or(u64::MAX))
+}
+
 /// Puts what the flags say of the load into a request.
 pub fn shape(request: &mut CaseRequest, load: &LoadShape) {
-    let milliseconds = |span: Option<Duration>| {
-        span.map(|span| u64::try_from(span.as_millis()).unwrap_or(u64::MAX))
-    };
     let cores = |cpus: &Option<Cpus>| cpus.as_ref().map(|cpus| cpus.0.clone());
     request.message_bytes = load.message_bytes;
     request.depth = load.depth;

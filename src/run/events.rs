@@ -1,6 +1,6 @@
 //! What can happen during a run, in one queue: replies, ends of processes, Ctrl-C.
 
-use fourtuple_spec::message::{ClientReply, Failure, ServerReply};
+use fourtuple_spec::message::{ClientReply, Failure, PrepareReply, ServerReply};
 
 /// A process of the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,6 +9,8 @@ pub enum Who {
     Server(u32),
     /// The client process.
     Client,
+    /// The process that prepares memory.
+    Prepare,
 }
 
 impl Who {
@@ -17,6 +19,7 @@ impl Who {
         match self {
             Self::Server(_) => "the server",
             Self::Client => "the client",
+            Self::Prepare => "the process that prepares memory",
         }
     }
 }
@@ -28,6 +31,8 @@ pub enum Event {
     Server(u32, ServerReply),
     /// The client said something.
     Client(ClientReply),
+    /// The process that prepares memory said something.
+    Prepare(PrepareReply),
     /// A process closed its output: it has ended, or is about to.
     Ended(Who),
     /// The user wants to stop.

@@ -2,7 +2,7 @@
 
 use super::events::{Halt, Who};
 use super::wait::out_of_turn;
-use super::{Run, Stage, memory};
+use super::{Run, Stage};
 use fourtuple_meter::CpuSnapshot;
 use fourtuple_spec::ClientKind;
 use fourtuple_spec::message::{ClientReply, ClientRequest, Measured, ServerReply, ServerRequest};
@@ -26,7 +26,7 @@ impl Run<'_> {
             return Err(out_of_turn(Who::Client));
         };
         let start = CpuSnapshot::take(&self.subjects);
-        self.record.setup.connections_proved = Some(connections_proved);
+        self.note_proved(connections_proved);
         self.stage("measure", Stage::Measuring);
         let limit = Duration::from_millis(self.case.measure_ms) + SLACK;
         let ClientReply::Measured(measured) =
@@ -42,17 +42,20 @@ impl Run<'_> {
         if self.case.client == ClientKind::Uring {
             leave_out(watching, rate, &mut self.record.cpu);
         }
-        if let Some(ledger) = self.add_ledger("measure") {
-            let connections = self.record.setup.connections_held;
-            memory::note_user(&mut self.record.memory, &ledger, connections);
-        }
+        self.add_ledger("measure");
         Ok(())
+    }
+
+    /// Rounds prove every connection; a measured span those that take part in it.
+    fn note_proved(&mut self, connections: u32) {
+        let proved = &mut self.record.setup.connections_proved;
+        *proved = (*proved).max(Some(connections));
     }
 
     fn note_measured(&mut self, measured: Measured) {
         let seconds = measured.elapsed_ns as f64 / 1e9;
         let rate = measured.echoes as f64 / seconds;
-        self.record.setup.connections_proved = Some(measured.connections_proved);
+        self.note_proved(measured.connections_proved);
         self.record.throughput = Throughput {
             echoes_per_second: (measured.elapsed_ns > 0).then_some(rate),
             echoes_verified: Some(measured.echoes),

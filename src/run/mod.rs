@@ -1,12 +1,15 @@
 //! One run: a case, executed by fresh processes, becomes a record. Whatever happens, it is recorded.
 //!
 //! ```text
-//! servers listen → client ready → baseline → ramp → settle → warm-up → measure → drain → reaped
+//! servers listen → client ready → baseline → (prepare) → ramp → settle → (rounds → hold) → warm-up →
+//! measure → drain → reaped
 //! ```
 
 mod events;
+mod hold;
 mod measure;
 mod memory;
+mod prepare;
 mod process;
 mod quiet;
 mod ramp;
@@ -25,7 +28,6 @@ use fourtuple_spec::record::{Host, Outcome};
 use fourtuple_spec::{Case, Record};
 use process::Process;
 pub use quiet::Leftovers;
-use room::check_room;
 use std::cell::Cell;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Instant;
@@ -57,11 +59,17 @@ pub enum Stage {
     Waiting,
     /// Processes are being started.
     Starting,
+    /// Memory is being backed.
+    Preparing,
     /// So many connections are open.
     Ramping(u32),
     /// All are open, nothing moves.
     Settling,
-    /// Every connection is being proved live.
+    /// Every connection echoes once.
+    Rounding,
+    /// All are held, nothing moves.
+    Holding,
+    /// Every connection that takes part is being proved live.
     WarmingUp,
     /// The measured span.
     Measuring,
@@ -77,7 +85,7 @@ pub struct Interrupted;
 pub fn execute(case: &Case, context: &Context<'_>) -> Result<Record, Interrupted> {
     let mut record = record::begin(case, context);
     if !context.is_forced
-        && let Err(shortage) = check_room(case)
+        && let Err(shortage) = room::check(case)
     {
         record.outcome = Outcome::Error;
         record.limiter = Some("memory".to_owned());
@@ -111,6 +119,7 @@ struct Run<'a> {
     events: Receiver<Event>,
     servers: Vec<Process>,
     client: Option<Process>,
+    preparer: Option<Process>,
     subjects: Subjects,
     memory: Option<MemorySnapshot>,
     network: NetworkCounters,
@@ -132,6 +141,7 @@ impl<'a> Run<'a> {
             events,
             servers: Vec::new(),
             client: None,
+            preparer: None,
             subjects: Subjects {
                 server_cpus: case.server_cpus.clone(),
                 client_cpus: case.client_cpus.clone(),
@@ -146,11 +156,16 @@ impl<'a> Run<'a> {
         self.stage("start", Stage::Starting);
         self.start_all()?;
         self.take_baseline();
+        self.prepare()?;
         self.ramp()?;
+        self.end_preparation();
         self.settle()?;
-        if self.case.echoes() {
+        self.rounds()?;
+        self.hold()?;
+        if self.case.measures() {
             self.measure()?;
         }
+        self.note_user();
         self.count()?;
         self.drain()
     }

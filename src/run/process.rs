@@ -33,6 +33,7 @@ impl Process {
         let role = match who {
             Who::Server(_) => "server",
             Who::Client => "client",
+            Who::Prepare => "prepare",
         };
         // Its own process group, so that Ctrl-C at a terminal reaches the parent alone.
         let mut child = Command::new("/proc/self/exe")

@@ -2,7 +2,7 @@
 
 use super::events::{Halt, Who};
 use super::wait::out_of_turn;
-use super::{Run, Stage, memory};
+use super::{Run, Stage, memory, room};
 use fourtuple_meter::MemorySnapshot;
 use fourtuple_spec::message::{ClientReply, ClientRequest, Failure, Ramp};
 use fourtuple_spec::record::{Ledger, Setup};
@@ -27,16 +27,42 @@ impl Run<'_> {
                     if last_growth.elapsed() > STANDSTILL_LIMIT {
                         return Err(self.standstill(connections));
                     }
+                    self.watch_memory(connections)?;
                     self.record.setup.connections_held = Some(connections);
                     (self.context.on_stage)(Stage::Ramping(connections));
                 }
                 ClientReply::Connected(ramp) => {
-                    self.record.setup = setup(&ramp);
+                    let prepared_bytes = self.record.setup.prepared_bytes;
+                    self.record.setup = Setup {
+                        prepared_bytes,
+                        ..setup(&ramp)
+                    };
                     return Ok(());
                 }
                 _ => return Err(out_of_turn(Who::Client)),
             }
         }
+    }
+
+    /// Stops the growth before the OOM killer does: what has been opened is the answer, if that was the
+    /// question, and otherwise memory is what the run failed for.
+    fn watch_memory(&mut self, connections: u32) -> Result<(), Halt> {
+        if self.record.limiter.is_some() || !room::is_nearly_full(self.context.host.memory_bytes) {
+            return Ok(());
+        }
+        if !self.case.until_full {
+            return Err(Halt::Failed(Failure {
+                error: format!(
+                    "memory was nearly used up at {connections} of {} connections: ask for fewer",
+                    self.case.connections
+                ),
+                limiter: Some("memory".to_owned()),
+                connections_held: Some(connections),
+            }));
+        }
+        self.record.limiter = Some("memory".to_owned());
+        self.tell_client(&ClientRequest::Enough);
+        Ok(())
     }
 
     /// Why the ramp does not get on, as far as the network's counters tell.
@@ -75,10 +101,16 @@ impl Run<'_> {
         };
         let connections = self.record.setup.connections_held;
         memory::note_settle(&mut self.record.memory, &ledger, connections);
-        if !self.case.echoes() {
-            memory::note_user(&mut self.record.memory, &ledger, connections);
-        }
         Ok(())
+    }
+
+    /// The processes' memory, from the last ledger that was read: what serving has made them take is in it.
+    pub(super) fn note_user(&mut self) {
+        let connections = self.record.setup.connections_held;
+        let memory = &mut self.record.memory;
+        if let Some(ledger) = memory.ledger.last().cloned() {
+            memory::note_user(memory, &ledger, connections);
+        }
     }
 
     /// Waits until the servers have accepted what the client has opened: to the client a connection is

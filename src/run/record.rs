@@ -56,8 +56,11 @@ pub fn judge(record: &mut Record) {
 }
 
 fn broken_rule(record: &Record) -> Option<String> {
-    let asked = record.case.connections;
     let held = record.setup.connections_held.unwrap_or(0);
+    let asked = match record.case.until_full {
+        true => held.max(1),
+        false => record.case.connections,
+    };
     if held < asked {
         return Some(format!("{held} of {asked} connections were held"));
     }
@@ -68,6 +71,9 @@ fn broken_rule(record: &Record) -> Option<String> {
     if proved < asked {
         return Some(format!("{proved} of {asked} connections were proved live"));
     }
-    (record.throughput.echoes_verified == Some(0))
+    if let Some(lost @ 1..) = record.hold.as_ref().and_then(|hold| hold.connections_lost) {
+        return Some(format!("{lost} connections were lost during the hold"));
+    }
+    (record.case.measures() && record.throughput.echoes_verified == Some(0))
         .then(|| "no echo came within the measured span".to_owned())
 }

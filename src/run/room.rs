@@ -1,12 +1,20 @@
 //! Whether memory is expected to hold a case, with the arithmetic.
 
-use fourtuple_spec::{Case, Engine};
+use fourtuple_spec::{Case, EndpointState};
 use std::fmt;
 
-/// Kernel memory of a pair with its server armed, and the client's 16 bytes and rings. A million pairs
-/// took 8,749 B each with both processes on 6.18. A foreign server may be on this machine too, so its
-/// end is counted.
-const PAIR_BYTES: u64 = 8_800;
+/// Kernel memory of a pair with a foreign server, which may be on this machine too: as much as any
+/// engine here takes.
+const FOREIGN_PAIR_BYTES: u64 = 8_800;
+
+/// The client's own memory for a connection.
+const CLIENT_BYTES: u64 = 16;
+
+/// One endpoint in a state whose buffers are full, at the kernel's default limits and before it grows them.
+const FULL_BUFFER_BYTES: u64 = 200_000;
+
+/// One endpoint in any other state.
+const ENDPOINT_BYTES: u64 = 5_000;
 
 /// The share of what is available that a run may plan with.
 const SHARE: f64 = 0.95;
@@ -37,13 +45,52 @@ impl fmt::Display for NotEnoughMemory {
     }
 }
 
-/// Refuses a case that memory is not expected to hold. Where memory cannot be read, nothing is refused.
-pub fn check_room(case: &Case) -> Result<(), NotEnoughMemory> {
-    fourtuple_meter::available_bytes().map_or(Ok(()), |available| check(case, available))
+/// What stays free: below it the growth is stopped. 2 % of the machine, and no less than this.
+const RESERVE_SHARE: f64 = 0.02;
+const RESERVE_BYTES_LEAST: u64 = 256 << 20;
+
+/// Refuses a case that memory is not expected to hold. Where memory cannot be read, nothing is refused;
+/// nor is a case that asks how much it holds.
+pub fn check(case: &Case) -> Result<(), NotEnoughMemory> {
+    match fourtuple_meter::available_bytes() {
+        Some(available) if !case.until_full => check_against(case, available),
+        _ => Ok(()),
+    }
 }
 
-fn check(case: &Case, available_bytes: u64) -> Result<(), NotEnoughMemory> {
-    let each_bytes = PAIR_BYTES + case.engine.map_or(0, user_bytes);
+/// Whether growth has to stop here, lest the OOM killer stops it. Where memory cannot be read, never.
+pub fn is_nearly_full(memory_bytes: Option<u64>) -> bool {
+    fourtuple_meter::available_bytes()
+        .is_some_and(|available| available < reserve_bytes(memory_bytes))
+}
+
+/// How much memory to have backed for a case: what it is expected to take, as far as there is so much.
+pub fn to_prepare(case: &Case, memory_bytes: Option<u64>) -> u64 {
+    let expected = u64::from(case.connections).saturating_mul(each_bytes(case));
+    let available = fourtuple_meter::available_bytes().unwrap_or(0);
+    expected.min(available.saturating_sub(2 * reserve_bytes(memory_bytes)))
+}
+
+fn reserve_bytes(memory_bytes: Option<u64>) -> u64 {
+    ((memory_bytes.unwrap_or(0) as f64 * RESERVE_SHARE) as u64).max(RESERVE_BYTES_LEAST)
+}
+
+/// What one connection takes, about: to plan with, before anything is measured.
+fn each_bytes(case: &Case) -> u64 {
+    match (case.state, case.engine) {
+        (Some(EndpointState::UnreadFull | EndpointState::SendFull), _) => FULL_BUFFER_BYTES,
+        (Some(_), _) => ENDPOINT_BYTES,
+        (None, None) => FOREIGN_PAIR_BYTES + CLIENT_BYTES,
+        (None, Some(engine)) => {
+            let profile = engine.profile();
+            let server = profile.kernel_bytes_per_pair + profile.user_bytes_per_connection;
+            u64::from(server) + CLIENT_BYTES
+        }
+    }
+}
+
+fn check_against(case: &Case, available_bytes: u64) -> Result<(), NotEnoughMemory> {
+    let each_bytes = each_bytes(case);
     let needed = u64::from(case.connections) * each_bytes;
     if needed as f64 <= available_bytes as f64 * SHARE {
         return Ok(());
@@ -55,13 +102,10 @@ fn check(case: &Case, available_bytes: u64) -> Result<(), NotEnoughMemory> {
     })
 }
 
-fn user_bytes(engine: Engine) -> u64 {
-    u64::from(engine.profile().user_bytes_per_connection)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fourtuple_spec::Engine;
     use fourtuple_spec::plan::{CaseDefaults, CaseRequest};
 
     #[test]
@@ -73,8 +117,8 @@ mod tests {
                 .unwrap()
         };
         let ten_gib = 10 << 30;
-        assert_eq!(check(&case(Engine::Uring), ten_gib), Ok(()));
-        let refusal = check(&case(Engine::Tokio), ten_gib)
+        assert_eq!(check_against(&case(Engine::Uring), ten_gib), Ok(()));
+        let refusal = check_against(&case(Engine::Tokio), ten_gib)
             .unwrap_err()
             .to_string();
         assert!(

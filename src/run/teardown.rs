@@ -53,6 +53,7 @@ impl Run<'_> {
 
     /// Kills what still lives and reaps everything.
     pub(super) fn processes_end(&mut self) {
+        self.preparer = None;
         self.client = None;
         self.servers.clear();
     }

@@ -20,14 +20,26 @@ pub enum Reply {
 impl Run<'_> {
     /// The next reply that is no failure, or why there is none. `awaited` says what is waited for.
     pub(super) fn reply(&mut self, limit: Duration, awaited: &str) -> Result<Reply, Halt> {
-        match self.events.recv_timeout(limit) {
-            Ok(event) => self.sort(event),
-            Err(RecvTimeoutError::Timeout) => Err(Halt::failed(format!(
-                "{awaited} was awaited for {} s and did not come: {}",
-                limit.as_secs(),
-                self.suspect()
-            ))),
-            Err(RecvTimeoutError::Disconnected) => Err(Halt::failed("all processes are gone")),
+        let end = Instant::now() + limit;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            match self.events.recv_timeout(left) {
+                Ok(event) => {
+                    if let Some(reply) = self.sort(event)? {
+                        return Ok(reply);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    return Err(Halt::failed(format!(
+                        "{awaited} was awaited for {} s and did not come: {}",
+                        limit.as_secs(),
+                        self.suspect()
+                    )));
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(Halt::failed("all processes are gone"));
+                }
+            }
         }
     }
 
@@ -69,14 +81,17 @@ impl Run<'_> {
         }
     }
 
-    fn sort(&mut self, event: Event) -> Result<Reply, Halt> {
+    /// A reply, if the event is one that somebody may wait for, or why the run cannot go on. The process
+    /// that prepared memory has nothing to say any more, and may end.
+    pub(super) fn sort(&mut self, event: Event) -> Result<Option<Reply>, Halt> {
         match event {
             Event::Interrupted => Err(Halt::Interrupted),
+            Event::Prepare(_) | Event::Ended(Who::Prepare) => Ok(None),
             Event::Ended(who) => Err(self.describe_end(who)),
             Event::Server(_, ServerReply::Failed(failure)) => Err(Halt::Failed(failure)),
             Event::Client(ClientReply::Failed(failure)) => Err(self.blame(failure)),
-            Event::Server(shard, reply) => Ok(Reply::Server(shard, reply)),
-            Event::Client(reply) => Ok(Reply::Client(reply)),
+            Event::Server(shard, reply) => Ok(Some(Reply::Server(shard, reply))),
+            Event::Client(reply) => Ok(Some(Reply::Client(reply))),
         }
     }
 
@@ -96,6 +111,7 @@ impl Run<'_> {
         let process = match who {
             Who::Server(shard) => self.servers.get_mut(shard as usize),
             Who::Client => self.client.as_mut(),
+            Who::Prepare => self.preparer.as_mut(),
         };
         Halt::failed(process.map_or_else(
             || format!("{} is gone", who.name()),
