@@ -12,7 +12,7 @@
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, SamplingMode, Throughput};
-use fourtuple_client::Load;
+use fourtuple_client::{Growth, Load};
 use fourtuple_server::{Options, ServeError, Server, Stopper};
 use fourtuple_spec::engine::PROFILES;
 use fourtuple_spec::{AddressMode, Case, ClientKind, Engine, Mode, NetworkChoice, Peer};
@@ -92,7 +92,7 @@ fn pin(nth: usize) {
 fn open(engine: Engine, connections: u32, target: SocketAddr) -> Load {
     let mut load = Load::prepare(&case(engine, connections), target)
         .unwrap_or_else(|error| panic!("the client of {engine}: {error}"));
-    load.ramp(&mut |_| {})
+    load.ramp(&mut |_| Growth::GoOn)
         .unwrap_or_else(|error| panic!("{connections} connections to {engine}: {error}"));
     load
 }

@@ -1,12 +1,13 @@
-//! Warm-up, measured span, quiet: which of them it is, and what is counted in each; or simply a
-//! number of echoes. The same for every driver, so that two drivers cannot differ in what they call
+//! Warm-up, measured span, quiet: which of them it is, and what is counted in each; or a round; or
+//! simply a number of echoes. The same for every driver, so that two drivers cannot differ in what they call
 //! an echo a second.
 
+use crate::connection::Proof;
 use crate::latency::Latencies;
 use crate::{LoadError, Warm};
 use fourtuple_spec::Case;
 use fourtuple_spec::message::Measured;
-use fourtuple_spec::record::ClientCounters;
+use fourtuple_spec::record::{ClientCounters, Round};
 use std::time::{Duration, Instant};
 
 /// Without an echo for so long, a run is given up.
@@ -24,6 +25,8 @@ pub(crate) enum Stage {
     Quieting,
     /// So many messages are sent in all, and their echoes are counted.
     Counting(u64),
+    /// The same, and their latencies are taken.
+    Rounding(u64),
 }
 
 /// Conducts one measurement.
@@ -31,12 +34,16 @@ pub(crate) struct Conductor {
     clock: Instant,
     warmup_ns: u64,
     measure_ns: u64,
+    /// Connections that take part.
     connections: u32,
     stage: Stage,
     measuring_from_ns: u64,
     measured_ns: u64,
     last_echo_ns: u64,
-    proved: u32,
+    /// Connections proved live since the ramp, by this measurement or before.
+    pub(crate) proved: u32,
+    /// Connections that have echoed in this measurement.
+    warmed: u32,
     echoes: u64,
     bins: Vec<u64>,
     latencies: Latencies,
@@ -46,18 +53,20 @@ pub(crate) struct Conductor {
 }
 
 impl Conductor {
-    pub(crate) fn new(case: &Case) -> Self {
+    /// Conducts a measurement of `connections` of the case's, of which `proved` have echoed before.
+    pub(crate) fn new(case: &Case, connections: u32, proved: u32) -> Self {
         let bins = case.measure_ms.div_ceil(BIN_NS / 1_000_000) as usize;
         Self {
             clock: Instant::now(),
             warmup_ns: case.warmup_ms * 1_000_000,
             measure_ns: case.measure_ms * 1_000_000,
-            connections: case.connections,
+            connections,
             stage: Stage::Warming,
             measuring_from_ns: 0,
             measured_ns: 0,
             last_echo_ns: 0,
-            proved: 0,
+            proved,
+            warmed: 0,
             echoes: 0,
             bins: vec![0; bins],
             latencies: Latencies::new(),
@@ -67,17 +76,35 @@ impl Conductor {
     }
 
     /// Conducts `count` echoes, neither more nor fewer, without a warm-up. The clock starts now.
-    pub(crate) fn counting(case: &Case, count: u64) -> Self {
-        let mut conductor = Self::new(case);
-        conductor.stage = Stage::Counting(count);
-        conductor.clock = Instant::now();
-        conductor
+    pub(crate) fn counting(case: &Case, proved: u32, count: u64) -> Self {
+        Self {
+            stage: Stage::Counting(count),
+            ..Self::new(case, case.connections, proved)
+        }
+        .starting_now()
     }
 
-    /// Nanoseconds since the measurement began; never 0, which drivers use for "not sent".
+    /// Conducts one echo of every connection. The clock starts now.
+    pub(crate) fn rounding(case: &Case, proved: u32) -> Self {
+        Self {
+            stage: Stage::Rounding(u64::from(case.connections)),
+            ..Self::new(case, case.connections, proved)
+        }
+        .starting_now()
+    }
+
+    /// Leaves out what it took to make the conductor, whose histogram is large.
+    fn starting_now(self) -> Self {
+        Self {
+            clock: Instant::now(),
+            ..self
+        }
+    }
+
+    /// Nanoseconds since the measurement began.
     #[inline]
     pub(crate) fn now_ns(&self) -> u64 {
-        self.clock.elapsed().as_nanos() as u64 + 1
+        self.clock.elapsed().as_nanos() as u64
     }
 
     /// Whether one more message is to be sent.
@@ -86,7 +113,7 @@ impl Conductor {
         match self.stage {
             Stage::Warming | Stage::Measuring => true,
             Stage::Quieting => false,
-            Stage::Counting(count) => self.echoes + self.in_flight < count,
+            Stage::Counting(count) | Stage::Rounding(count) => self.echoes + self.in_flight < count,
         }
     }
 
@@ -100,19 +127,26 @@ impl Conductor {
 
     /// Counts one verified echo.
     #[inline]
-    pub(crate) fn echoed(&mut self, now_ns: u64, sent_ns: u64, is_first: bool) {
+    pub(crate) fn echoed(&mut self, now_ns: u64, latency_ns: u64, proof: Proof) {
         self.in_flight -= 1;
         self.last_echo_ns = now_ns;
-        self.proved += u32::from(is_first);
-        if self.stage == Stage::Measuring {
-            self.echoes += 1;
-            let bin = (now_ns.saturating_sub(self.measuring_from_ns) / BIN_NS) as usize;
-            if let Some(bin) = self.bins.get_mut(bin) {
-                *bin += 1;
+        self.proved += u32::from(proof.is_first);
+        self.warmed += u32::from(proof.is_first_warm);
+        match self.stage {
+            Stage::Measuring => {
+                self.echoes += 1;
+                let bin = (now_ns.saturating_sub(self.measuring_from_ns) / BIN_NS) as usize;
+                if let Some(bin) = self.bins.get_mut(bin) {
+                    *bin += 1;
+                }
+                self.latencies.record(latency_ns);
             }
-            self.latencies.record(now_ns.saturating_sub(sent_ns));
-        } else if let Stage::Counting(_) = self.stage {
-            self.echoes += 1;
+            Stage::Counting(_) => self.echoes += 1,
+            Stage::Rounding(_) => {
+                self.echoes += 1;
+                self.latencies.record(latency_ns);
+            }
+            Stage::Warming | Stage::Quieting => {}
         }
     }
 
@@ -124,7 +158,7 @@ impl Conductor {
         warm: &mut dyn FnMut(Warm),
     ) -> Result<bool, LoadError> {
         match self.stage {
-            Stage::Warming if now_ns >= self.warmup_ns && self.proved == self.connections => {
+            Stage::Warming if now_ns >= self.warmup_ns && self.warmed == self.connections => {
                 warm(Warm {
                     warmup_ns: now_ns,
                     connections_proved: self.proved,
@@ -136,7 +170,7 @@ impl Conductor {
                 self.measured_ns = now_ns - self.measuring_from_ns;
                 self.stage = Stage::Quieting;
             }
-            Stage::Counting(count) if self.echoes >= count => {
+            Stage::Counting(count) | Stage::Rounding(count) if self.echoes >= count => {
                 // Read anew: `now_ns` is from before the last echoes were verified.
                 self.measured_ns = self.now_ns();
                 self.stage = Stage::Quieting;
@@ -159,7 +193,7 @@ impl Conductor {
              server is stopped, or it drops or withholds bytes",
             STALL.as_secs(),
             self.in_flight,
-            self.proved,
+            self.warmed.min(self.connections),
             self.connections,
         ))
     }
@@ -179,6 +213,19 @@ impl Conductor {
             latency_ns: self.latencies.summary(),
             watched_ns: self.watched_ns,
             counters,
+        }
+    }
+
+    /// What a round gave.
+    pub(crate) fn round(self, active_connections: u32) -> Round {
+        let seconds = self.elapsed().as_secs_f64();
+        Round {
+            phase: String::new(),
+            active_connections,
+            echoes: self.echoes,
+            seconds,
+            echoes_per_second: (seconds > 0.0).then(|| self.echoes as f64 / seconds),
+            latency_ns: self.latencies.summary(),
         }
     }
 }

@@ -1,25 +1,37 @@
 //! The closed loop: who has messages in flight, and what an echo leads to.
 //!
-//! Up to `active_connections` connections have their turn at once. If that is all of them, each keeps
-//! `depth` messages in flight, armed by a multishot receive. If there are more, the turn passes: a
-//! connection sends `depth` messages, its echoes come, and the turn goes to the next connection in
-//! order; its receive is armed for the turn alone, so a connection that waits costs no request.
+//! Up to `active_connections` of the connections that take part have their turn at once. If that is all of
+//! them, each keeps `depth` messages in flight, armed by a multishot receive. If there are more, the turn
+//! passes: a connection sends `depth` messages, its echoes come, and the turn goes to the next connection
+//! in order; its receive is armed for the turn alone, so a connection that waits costs no request. In a
+//! round the turn passes once over all connections, with one message each.
+//!
+//! The first turns are begun a slice at a time, and what has come is taken in between: a million at once
+//! would overflow the queues.
 //!
 //! With one message in flight its send needs no answer: the echo proves that it was taken. With
 //! more, sends of one connection go out one after the other, because the kernel may let a later send
 //! overtake one that had to wait for room.
 
 use crate::conductor::Conductor;
+use crate::members::Members;
 use crate::uring::{TICK, UringLoad};
 use crate::{LoadError, Warm};
 use fourtuple_ring::{Errno, Event, Lease, Received, Shot, Slot};
 use fourtuple_spec::message::Measured;
+use fourtuple_spec::record::Round;
 use std::time::Duration;
 
 /// Receives armed again at one turn after buffers ran out.
 const REARM_AT_ONCE: usize = 16;
+/// Turns begun at once: two requests each, so fewer than a queue of submissions holds.
+const BEGIN_AT_ONCE: u32 = 128;
+/// Events taken from one ring before the others' turn comes, and that of deadlines.
+const EVENTS_AT_ONCE: u32 = 256;
+/// Events taken before the clock is read again.
+const EVENTS_A_CLOCK: u32 = 64;
 
-/// What pipelining needs to know about a connection, beyond its 16 bytes.
+/// What pipelining needs to know about a connection, beyond its 12 bytes.
 #[derive(Clone, Copy, Default)]
 struct Pipeline {
     /// Messages of which the send has been asked for.
@@ -30,45 +42,135 @@ struct Pipeline {
     is_sending: bool,
 }
 
-/// The state of one measurement.
-struct Round<'a> {
+/// Which connections have a turn, and how often.
+struct Turns {
+    members: Members,
+    /// How many have it at once.
+    active: u32,
+    /// Messages of a turn.
+    depth: u32,
+    /// It passes from one to the next; otherwise each keeps it.
+    is_passing: bool,
+    /// Each has it once.
+    is_once: bool,
+    /// The rank whose turn comes next.
+    next_rank: u32,
+    /// How many of the first turns have begun.
+    begun: u32,
+}
+
+impl Turns {
+    fn new(members: Members, active: u32, depth: u32) -> Self {
+        let active = active.clamp(1, members.count());
+        Self {
+            members,
+            active,
+            depth,
+            is_passing: active < members.count(),
+            is_once: false,
+            next_rank: 0,
+            begun: 0,
+        }
+    }
+
+    /// Each has its turn once, whether or not all have it at the same time.
+    fn once(self) -> Self {
+        Self {
+            is_passing: true,
+            is_once: true,
+            ..self
+        }
+    }
+
+    /// The next connection in order, of which some may have their turn.
+    #[inline]
+    fn next(&mut self) -> Option<u32> {
+        if self.next_rank == self.members.count() {
+            if self.is_once {
+                return None;
+            }
+            self.next_rank = 0;
+        }
+        self.next_rank += 1;
+        Some(self.members.index(self.next_rank - 1))
+    }
+}
+
+/// Messages and their echoes, from the first to the last.
+struct Exchange<'a> {
     load: &'a mut UringLoad,
     conductor: Conductor,
-    /// The connection whose turn comes next, where there are more than have it at once.
-    next_turn: u32,
-    is_rotating: bool,
-    /// Empty at depth 1.
+    turns: Turns,
+    /// By rank; empty at depth 1.
     pipelines: Vec<Pipeline>,
-    /// When each message in flight was sent, by connection and sequence modulo depth; empty at depth 1.
+    /// When each message in flight was sent, by rank and sequence modulo depth; empty at depth 1.
     sent_ns: Vec<u64>,
+    /// Sends of pipelines that have not been answered.
+    sending: u32,
     now_ns: u64,
 }
 
 impl UringLoad {
     pub(crate) fn measure(&mut self, warm: &mut dyn FnMut(Warm)) -> Result<Measured, LoadError> {
-        let conductor = Conductor::new(&self.case);
-        let conductor = Round::new(self, conductor).play(warm)?;
+        self.check_open()?;
+        let members = Members::hot(&self.case);
+        (0..members.count()).for_each(|rank| self.connections[members.index(rank) as usize].cool());
+        let turns = Turns::new(members, self.case.active_connections, self.case.depth);
+        let conductor = Conductor::new(&self.case, members.count(), self.proved);
+        let conductor = Exchange::new(self, conductor, turns).play(warm)?;
         Ok(conductor.measured(self.counters()))
     }
 
+    pub(crate) fn round(&mut self, active_connections: u32) -> Result<Round, LoadError> {
+        self.check_open()?;
+        let turns = Turns::new(Members::all(&self.case), active_connections, 1).once();
+        let active = turns.active;
+        let conductor = Conductor::rounding(&self.case, self.proved);
+        let conductor = Exchange::new(self, conductor, turns).play(&mut |_| {})?;
+        Ok(conductor.round(active))
+    }
+
     pub(crate) fn echo(&mut self, count: u64) -> Result<Duration, LoadError> {
-        let conductor = Conductor::counting(&self.case, count);
-        let conductor = Round::new(self, conductor).play(&mut |_| {})?;
+        self.check_open()?;
+        let turns = Turns::new(Members::all(&self.case), self.case.active_connections, 1);
+        let conductor = Conductor::counting(&self.case, self.proved, count);
+        let conductor = Exchange::new(self, conductor, turns).play(&mut |_| {})?;
         Ok(conductor.elapsed())
+    }
+
+    fn check_open(&self) -> Result<(), LoadError> {
+        if self.connections.is_empty() {
+            return Err(LoadError::none_open());
+        }
+        Ok(())
     }
 }
 
-impl<'a> Round<'a> {
-    fn new(load: &'a mut UringLoad, conductor: Conductor) -> Self {
-        let case = &load.case;
-        let (count, depth) = (case.connections as usize, case.depth as usize);
-        let is_pipelined = depth > 1;
+impl<'a> Exchange<'a> {
+    fn new(load: &'a mut UringLoad, conductor: Conductor, turns: Turns) -> Self {
+        let (count, depth) = (turns.members.count(), turns.depth);
+        // Earlier exchanges have sent messages too: a pipeline goes on where the connection is.
+        let pipeline = |rank| {
+            let sequence = load.connections[turns.members.index(rank) as usize].sequence;
+            Pipeline {
+                sent: sequence,
+                allowed: sequence,
+                is_sending: false,
+            }
+        };
+        let (pipelines, sent_ns) = match depth {
+            0..=1 => (Vec::new(), Vec::new()),
+            _ => (
+                (0..count).map(pipeline).collect(),
+                vec![0; count as usize * depth as usize],
+            ),
+        };
         Self {
             conductor,
-            next_turn: 0,
-            is_rotating: case.active_connections < case.connections,
-            pipelines: vec![Pipeline::default(); if is_pipelined { count } else { 0 }],
-            sent_ns: vec![0; if is_pipelined { count * depth } else { 0 }],
+            turns,
+            pipelines,
+            sent_ns,
+            sending: 0,
             now_ns: 0,
             load,
         }
@@ -77,66 +179,73 @@ impl<'a> Round<'a> {
     /// From the first message to the last echo.
     fn play(mut self, warm: &mut dyn FnMut(Warm)) -> Result<Conductor, LoadError> {
         let spin = Duration::from_micros(u64::from(self.load.case.client_spin_us));
-        self.begin()?;
         loop {
-            let watched = self.load.rings.wait_spinning(spin, Some(TICK))?;
+            self.begin_some()?;
+            let (spin, timeout) = match self.is_beginning() {
+                true => (Duration::ZERO, Duration::ZERO),
+                false => (spin, TICK),
+            };
+            let watched = self.load.rings.wait_spinning(spin, Some(timeout))?;
             self.conductor.watched(watched);
-            self.now_ns = self.conductor.now_ns();
             self.handle_events()?;
             let now_ns = self.now_ns;
-            if self.conductor.advance(now_ns, warm)? {
+            if self.conductor.advance(now_ns, warm)? && self.sending == 0 {
+                self.load.proved = self.conductor.proved;
                 return Ok(self.conductor);
             }
             self.rearm_some()?;
         }
     }
 
-    /// Gives the first connections their turn.
-    fn begin(&mut self) -> Result<(), LoadError> {
-        let active = self
-            .load
-            .case
-            .active_connections
-            .min(self.load.case.connections);
-        for index in 0..active {
-            // Each start is a moment of its own: the first of thousands must not wait on the last's clock.
-            self.now_ns = self.conductor.now_ns();
-            if !self.conductor.is_sending() {
-                break;
-            }
-            // What an earlier round armed is armed still: a slot never has two.
-            if !self.is_rotating && index >= self.load.armed {
-                let (ring, place) = self.load.place(index);
-                let ring = self.load.rings.ring(ring);
-                let slot = ring.slot(place);
-                ring.receive(slot)?;
-                self.load.armed = index + 1;
-            }
-            self.begin_turn(index)?;
-        }
-        self.next_turn = active % self.load.case.connections;
-        Ok(())
+    /// Whether some of those that have a turn at once have not had their first.
+    #[inline]
+    fn is_beginning(&self) -> bool {
+        self.turns.begun < self.turns.active && self.conductor.is_sending()
     }
 
-    fn begin_turn(&mut self, index: u32) -> Result<(), LoadError> {
-        if self.is_rotating {
-            let (ring, place) = self.load.place(index);
-            let ring = self.load.rings.ring(ring);
-            let slot = ring.slot(place);
-            ring.receive_once(slot)?;
+    /// Gives the next slice of the first connections their turn.
+    #[inline]
+    fn begin_some(&mut self) -> Result<(), LoadError> {
+        for _ in 0..BEGIN_AT_ONCE {
+            if !self.is_beginning() {
+                break;
+            }
+            // Each start is a moment of its own: the first of thousands must not wait on the last's clock.
+            self.now_ns = self.conductor.now_ns();
+            self.turns.begun += 1;
+            self.pass_turn()?;
         }
-        self.send(index, self.load.case.depth)
+        Ok(())
     }
 
     /// Passes the turn to the next connection that has none.
     fn pass_turn(&mut self) -> Result<(), LoadError> {
-        let count = self.load.case.connections;
-        for _ in 0..count {
-            let index = self.next_turn;
-            self.next_turn = if index + 1 == count { 0 } else { index + 1 };
-            if self.load.connections[index as usize].sent_ns == 0 {
-                return self.begin_turn(index);
+        for _ in 0..self.turns.members.count() {
+            let Some(index) = self.turns.next() else {
+                break;
+            };
+            let connection = &self.load.connections[index as usize];
+            if !connection.is_in_flight() {
+                if !connection.is_armed() {
+                    self.arm(index)?;
+                }
+                return self.send(index, self.turns.depth);
             }
+        }
+        Ok(())
+    }
+
+    /// Has the kernel receive on a connection, which must not be armed: while the turn passes for the turn
+    /// alone, otherwise for good.
+    #[inline]
+    fn arm(&mut self, index: u32) -> Result<(), LoadError> {
+        self.load.connections[index as usize].set_armed(true);
+        let (ring, place) = self.load.place(index);
+        let ring = self.load.rings.ring(ring);
+        let slot = ring.slot(place);
+        match self.turns.is_passing {
+            true => ring.receive_once(slot)?,
+            false => ring.receive(slot)?,
         }
         Ok(())
     }
@@ -146,7 +255,7 @@ impl<'a> Round<'a> {
     fn send(&mut self, index: u32, messages: u32) -> Result<(), LoadError> {
         self.conductor.in_flight += u64::from(messages);
         let connection = &mut self.load.connections[index as usize];
-        connection.sent_ns = self.now_ns;
+        connection.begin(self.now_ns);
         if self.pipelines.is_empty() {
             let range = self.load.pattern.range(index, connection.sequence);
             let (ring, place) = self.load.place(index);
@@ -154,34 +263,49 @@ impl<'a> Round<'a> {
             let slot = ring.slot(place);
             return Ok(ring.send_pattern(slot, range)?);
         }
-        let pipeline = &mut self.pipelines[index as usize];
-        let depth = self.load.case.depth;
-        for message in pipeline.allowed..pipeline.allowed.wrapping_add(messages) {
-            self.sent_ns[stamp(index, message, depth)] = self.now_ns;
+        let rank = self.turns.members.rank(index);
+        let pipeline = &mut self.pipelines[rank as usize];
+        let depth = self.turns.depth;
+        for message in 0..messages {
+            let sequence = pipeline.allowed.wrapping_add(message);
+            self.sent_ns[stamp(rank, sequence, depth)] = self.now_ns;
         }
         pipeline.allowed = pipeline.allowed.wrapping_add(messages);
-        self.send_on(index)
+        self.send_on(index, rank)
     }
 
     /// Sends the next message that a pipeline allows, unless one is on its way into the kernel.
-    fn send_on(&mut self, index: u32) -> Result<(), LoadError> {
-        let pipeline = &mut self.pipelines[index as usize];
+    fn send_on(&mut self, index: u32, rank: u32) -> Result<(), LoadError> {
+        let pipeline = &mut self.pipelines[rank as usize];
         if pipeline.is_sending || pipeline.sent == pipeline.allowed {
             return Ok(());
         }
         let range = self.load.pattern.range(index, pipeline.sent);
         pipeline.sent = pipeline.sent.wrapping_add(1);
         pipeline.is_sending = true;
+        self.sending += 1;
         let (ring, place) = self.load.place(index);
         let ring = self.load.rings.ring(ring);
         let slot = ring.slot(place);
         Ok(ring.send_pattern_answered(slot, range)?)
     }
 
+    /// Takes what has come. The clock is read again every so often: what sending fetches meanwhile must
+    /// not count as having come before it was sent.
     fn handle_events(&mut self) -> Result<(), LoadError> {
+        let mut since_clock = 0;
+        self.now_ns = self.conductor.now_ns();
         for position in 0..self.load.rings.hot_count() {
             let ring_index = self.load.rings.hot(position);
-            while let Some(event) = self.load.rings.ring(ring_index).pop() {
+            for _ in 0..EVENTS_AT_ONCE {
+                let Some(event) = self.load.rings.ring(ring_index).pop() else {
+                    break;
+                };
+                if since_clock == EVENTS_A_CLOCK {
+                    since_clock = 0;
+                    self.now_ns = self.conductor.now_ns();
+                }
+                since_clock += 1;
                 self.handle(ring_index, event)?;
             }
         }
@@ -195,11 +319,21 @@ impl<'a> Round<'a> {
             Event::Sent { slot, result, .. } => {
                 let index = self.index_of(ring_index, slot);
                 result.map_err(|errno| lost(index, errno))?;
-                self.pipelines[index as usize].is_sending = false;
-                self.send_on(index)
+                self.sent(index)
             }
             _ => Ok(()),
         }
+    }
+
+    /// The kernel has taken a message of a pipeline: the next one may go.
+    fn sent(&mut self, index: u32) -> Result<(), LoadError> {
+        let rank = self.turns.members.rank(index);
+        if let Some(pipeline) = self.pipelines.get_mut(rank as usize) {
+            pipeline.is_sending = false;
+            self.sending -= 1;
+            self.send_on(index, rank)?;
+        }
+        Ok(())
     }
 
     #[inline]
@@ -216,6 +350,11 @@ impl<'a> Round<'a> {
         shot: Shot,
     ) -> Result<(), LoadError> {
         let index = self.index_of(ring_index, slot);
+        let connection = &mut self.load.connections[index as usize];
+        let had_turn = connection.is_in_flight();
+        if shot == Shot::Ended {
+            connection.set_armed(false);
+        }
         match result {
             Ok(Received::Data(lease)) => {
                 self.verify(ring_index, index, &lease)?;
@@ -228,20 +367,13 @@ impl<'a> Round<'a> {
             }
             Err(errno) => return Err(lost(index, errno)),
         }
-        // A single receive belongs to a turn: it is armed again only while that turn lasts.
-        let is_wanted = !self.is_rotating || self.is_incomplete(index);
-        if shot == Shot::Ended && is_wanted {
-            self.load.rearmed += u64::from(!self.is_rotating);
-            let ring = self.load.rings.ring(ring_index);
-            if self.is_rotating {
-                ring.receive_once(slot)?;
-            } else {
-                ring.receive(slot)?;
-            }
+        if shot == Shot::Ended && self.is_receive_wanted(index) {
+            self.load.rearmed += u64::from(!self.turns.is_passing);
+            self.arm(index)?;
         }
-        // The turn passes only after its receive is over, so a slot never has two.
-        if self.is_rotating && !self.is_incomplete(index) {
-            self.load.connections[index as usize].sent_ns = 0;
+        // The turn passes only after its receive is over, or keeps one that was armed before for good.
+        if self.turns.is_passing && had_turn && !self.is_incomplete(index) {
+            self.load.connections[index as usize].end();
             if self.conductor.is_sending() {
                 self.pass_turn()?;
             }
@@ -249,14 +381,22 @@ impl<'a> Round<'a> {
         Ok(())
     }
 
+    /// Where the turn passes, a receive belongs to it, and is armed again only while it lasts.
+    #[inline]
+    fn is_receive_wanted(&self, index: u32) -> bool {
+        !self.turns.is_passing || self.is_incomplete(index)
+    }
+
     /// Whether echoes of this connection are still to come.
     #[inline]
     fn is_incomplete(&self, index: u32) -> bool {
         let connection = &self.load.connections[index as usize];
-        match self.pipelines.get(index as usize) {
-            Some(pipeline) => connection.sequence != pipeline.allowed,
-            None => connection.sent_ns != 0,
+        if self.pipelines.is_empty() {
+            return connection.is_in_flight();
         }
+        let rank = self.turns.members.rank(index);
+        let pipeline = self.pipelines.get(rank as usize);
+        pipeline.is_some_and(|pipeline| connection.sequence != pipeline.allowed)
     }
 
     /// Checks received bytes against what was sent, message by message.
@@ -266,7 +406,7 @@ impl<'a> Round<'a> {
         let mut at = 0;
         while at < lease.bytes() {
             let connection = &mut self.load.connections[index as usize];
-            let (sequence, received) = (connection.sequence, connection.received as usize);
+            let (sequence, received) = (connection.sequence, connection.received());
             let bytes = &self.load.rings.ring(ring_index).bytes(lease)[at..];
             let piece = &bytes[..bytes.len().min(message_bytes - received)];
             at += piece.len();
@@ -277,7 +417,7 @@ impl<'a> Round<'a> {
                     LoadError::new(format!("the server does not echo: {mismatch}"))
                 })?;
             if received + piece.len() < message_bytes {
-                connection.received += piece.len() as u32;
+                connection.add_received(piece.len());
                 continue;
             }
             self.complete(index)?;
@@ -288,37 +428,36 @@ impl<'a> Round<'a> {
     /// A whole echo has come and is what was sent.
     #[inline]
     fn complete(&mut self, index: u32) -> Result<(), LoadError> {
-        let depth = self.load.case.depth;
+        let Some(latency_ns) = self.latency_ns(index) else {
+            let sequence = self.load.connections[index as usize].sequence;
+            return Err(LoadError::unasked(index, sequence));
+        };
         let connection = &mut self.load.connections[index as usize];
-        let sequence = connection.sequence;
-        let sent_ns = match self.sent_ns.get(stamp(index, sequence, depth)) {
-            Some(&sent_ns) => sent_ns,
-            None => connection.sent_ns,
-        };
-        let is_unasked = match self.pipelines.get(index as usize) {
-            Some(pipeline) => pipeline.sent == sequence,
-            None => sent_ns == 0,
-        };
-        if is_unasked {
-            return Err(LoadError::new(format!(
-                "connection {index}: more came back than was sent (message {sequence} again, or data of \
-                 the server's own)"
-            )));
-        }
-        connection.sequence = sequence.wrapping_add(1);
-        connection.received = 0;
-        self.conductor.echoed(self.now_ns, sent_ns, sequence == 0);
-        if self.is_rotating {
-            if self.pipelines.is_empty() {
-                connection.sent_ns = 0;
-            }
-            return Ok(());
-        }
-        if self.conductor.is_sending() {
+        let proof = connection.complete();
+        self.conductor.echoed(self.now_ns, latency_ns, proof);
+        if !self.turns.is_passing && self.conductor.is_sending() {
             return self.send(index, 1);
         }
-        connection.sent_ns = 0;
+        // A pipeline's turn lasts until all of its echoes have come.
+        if self.pipelines.is_empty() || !self.is_incomplete(index) {
+            self.load.connections[index as usize].end();
+        }
         Ok(())
+    }
+
+    /// How long ago the message whose echo has come was sent; `None` if it was not.
+    #[inline]
+    fn latency_ns(&self, index: u32) -> Option<u64> {
+        let connection = &self.load.connections[index as usize];
+        if self.pipelines.is_empty() {
+            return connection
+                .is_in_flight()
+                .then(|| connection.latency_ns(self.now_ns));
+        }
+        let rank = self.turns.members.rank(index);
+        let pipeline = self.pipelines.get(rank as usize)?;
+        let sent_ns = self.sent_ns[stamp(rank, connection.sequence, self.turns.depth)];
+        (pipeline.sent != connection.sequence).then(|| self.now_ns.saturating_sub(sent_ns))
     }
 
     /// Arms a few of the receives that ended for want of a buffer.
@@ -328,14 +467,10 @@ impl<'a> Round<'a> {
             let Some(index) = self.load.to_rearm.pop_front() else {
                 break;
             };
-            self.load.rearmed += 1;
-            let (ring, place) = self.load.place(index);
-            let ring = self.load.rings.ring(ring);
-            let slot = ring.slot(place);
-            if self.is_rotating {
-                ring.receive_once(slot)?;
-            } else {
-                ring.receive(slot)?;
+            let is_armed = self.load.connections[index as usize].is_armed();
+            if !is_armed && self.is_receive_wanted(index) {
+                self.load.rearmed += 1;
+                self.arm(index)?;
             }
         }
         Ok(())
@@ -344,8 +479,8 @@ impl<'a> Round<'a> {
 
 /// Where the time of a message is kept.
 #[inline]
-fn stamp(index: u32, sequence: u32, depth: u32) -> usize {
-    index as usize * depth as usize + (sequence % depth) as usize
+fn stamp(rank: u32, sequence: u32, depth: u32) -> usize {
+    rank as usize * depth as usize + (sequence % depth) as usize
 }
 
 fn lost(connection_index: u32, errno: Errno) -> LoadError {

@@ -3,6 +3,9 @@
 use fourtuple_ring::{ConnectFailure, Errno, RingError, SetupError, errno_name};
 use std::net::SocketAddr;
 
+/// The limiter's name where memory is short.
+const MEMORY: &str = "memory";
+
 /// Why the load generator cannot go on.
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
@@ -23,6 +26,21 @@ impl LoadError {
             limiter: None,
             connections_held: None,
         }
+    }
+
+    /// Nothing to send on.
+    pub(crate) fn none_open() -> Self {
+        Self::new("no connection is open: nothing can echo")
+    }
+
+    /// No memory of this process's own.
+    pub(crate) fn memory(error: impl Into<String>) -> Self {
+        Self::limited(MEMORY, error)
+    }
+
+    /// Whether it was for want of memory.
+    pub(crate) fn is_memory(&self) -> bool {
+        self.limiter.as_deref() == Some(MEMORY)
     }
 
     /// A limit that was met, by the name under which the system knows it.
@@ -63,7 +81,7 @@ impl LoadError {
                 format!("{what}: this process is out of descriptors; raise `ulimit -n`"),
             ),
             Errno::NOMEM | Errno::NOBUFS => Self::limited(
-                "memory",
+                MEMORY,
                 format!("{what}: free memory, or hold fewer connections"),
             ),
             Errno::CONNREFUSED => Self::new(format!(
@@ -80,6 +98,15 @@ impl LoadError {
         }
     }
 
+    /// More came than was asked for.
+    #[cold]
+    pub(crate) fn unasked(connection_index: u32, sequence: u32) -> Self {
+        Self::new(format!(
+            "connection {connection_index}: more came back than was sent (message {sequence} again, or data \
+             of the server's own)"
+        ))
+    }
+
     /// A connection that ended while it was needed.
     pub(crate) fn lost(connection_index: u32, how: &str) -> Self {
         Self::new(format!(
@@ -91,7 +118,13 @@ impl LoadError {
 
 impl From<RingError> for LoadError {
     fn from(error: RingError) -> Self {
-        Self::new(format!("the client's ring: {error}"))
+        let text = format!("the client's ring: {error}");
+        match error {
+            RingError::Enter(Errno::NOMEM | Errno::NOBUFS) | RingError::Stuck => {
+                Self::limited(MEMORY, text)
+            }
+            _ => Self::new(text),
+        }
     }
 }
 
@@ -102,7 +135,7 @@ impl From<SetupError> for LoadError {
             SetupError::Table { .. } | SetupError::Descriptors { .. } => {
                 Self::limited("RLIMIT_NOFILE", text)
             }
-            SetupError::Memory { .. } => Self::limited("memory", text),
+            SetupError::Memory { .. } => Self::limited(MEMORY, text),
             SetupError::Disabled(_) | SetupError::Filtered | SetupError::Missing => {
                 let advice = "The load generator of `--client spin` does without io_uring";
                 Self::limited("io_uring", format!("{text}. {advice}"))

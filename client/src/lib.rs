@@ -5,16 +5,19 @@
 //! names the connection, the message and the byte.
 
 mod conductor;
+mod connection;
 mod echo;
 mod error;
 mod latency;
+mod members;
+mod ramp;
 mod spin;
 mod uring;
 
 pub use error::LoadError;
 
 use fourtuple_spec::message::{Measured, Ramp};
-use fourtuple_spec::record::Grant;
+use fourtuple_spec::record::{Grant, Round};
 use fourtuple_spec::{Case, ClientKind};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -29,12 +32,21 @@ enum Driver {
     Spin(Box<spin::SpinLoad>),
 }
 
+/// Whether the ramp goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Growth {
+    /// Open more.
+    GoOn,
+    /// Open no more: the connects in flight end, and what is open then is what there is.
+    Enough,
+}
+
 /// The end of the warm-up.
 #[derive(Clone, Copy, Debug)]
 pub struct Warm {
     /// How long it took.
     pub warmup_ns: u64,
-    /// Connections proved live by a verified echo.
+    /// Connections proved live by a verified echo since the ramp.
     pub connections_proved: u32,
 }
 
@@ -59,21 +71,38 @@ impl Load {
         }
     }
 
-    /// Opens every connection; `progress` hears the count a few times a second.
+    /// Opens every connection, or as many as `progress` lets it: it hears the count many times a
+    /// second, and answers whether to go on. Everything afterwards works over those that are open.
+    ///
+    /// Where the case opens until memory is full, want of memory ends the ramp in the same way.
     ///
     /// # Errors
     /// A connection cannot be opened; the limit behind it is named where the errno tells.
-    pub fn ramp(&mut self, progress: &mut dyn FnMut(u32)) -> Result<Ramp, LoadError> {
+    pub fn ramp(&mut self, progress: &mut dyn FnMut(u32) -> Growth) -> Result<Ramp, LoadError> {
         match &mut self.driver {
             Driver::Uring(load) => load.ramp(progress),
             Driver::Spin(load) => load.ramp(progress),
         }
     }
 
-    /// Proves every connection live, warms up, says so, measures. Connections stay open and idle.
+    /// Has every open connection echo exactly once, at most `active_connections` at a time (at least 1),
+    /// one message each whatever the depth. The time is from the first send to the last verification.
+    /// `phase` is left empty. May be called again and again, before and after [`Load::measure`].
     ///
     /// # Errors
-    /// An echo is not what was sent, a connection ends, or no echo comes for ten seconds.
+    /// As [`Load::measure`]; a connection that was closed meanwhile is named.
+    pub fn round(&mut self, active_connections: u32) -> Result<Round, LoadError> {
+        match &mut self.driver {
+            Driver::Uring(load) => load.round(active_connections),
+            Driver::Spin(load) => load.round(active_connections),
+        }
+    }
+
+    /// Proves every hot connection live, warms up, says so, measures, all over the hot connections
+    /// alone ([`Case::hot`]). Connections stay open and idle.
+    ///
+    /// # Errors
+    /// An echo is not what was sent, a connection ends, no echo comes for ten seconds, or none is open.
     pub fn measure(&mut self, warm: &mut dyn FnMut(Warm)) -> Result<Measured, LoadError> {
         match &mut self.driver {
             Driver::Uring(load) => load.measure(warm),

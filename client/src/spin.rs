@@ -2,12 +2,14 @@
 //! turn, no event loop, a core always busy. The same verification and the same clock as the ring's.
 
 use crate::conductor::Conductor;
-use crate::uring::{Blocks, Connection};
-use crate::{LoadError, Warm};
+use crate::connection::Connection;
+use crate::members::Members;
+use crate::ramp::Blocks;
+use crate::{Growth, LoadError, Warm};
 use fourtuple_ring::{ConnectFailure, ConnectStep, Errno, errno_name};
 use fourtuple_spec::message::{Measured, Ramp};
 use fourtuple_spec::payload::Pattern;
-use fourtuple_spec::record::ClientCounters;
+use fourtuple_spec::record::{ClientCounters, Round};
 use fourtuple_spec::{AddressPlan, Case};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketType, ipproto, sockopt};
 use std::net::SocketAddr;
@@ -23,6 +25,8 @@ pub(crate) struct SpinLoad {
     pattern: Pattern,
     sockets: Vec<OwnedFd>,
     connections: Vec<Connection>,
+    /// Connections that have echoed since the ramp.
+    proved: u32,
 }
 
 impl SpinLoad {
@@ -39,9 +43,10 @@ impl SpinLoad {
                 case.message_bytes
             )));
         }
-        if case.active_connections < case.connections {
+        if case.active_connections < case.hot() {
             return Err(LoadError::new(
-                "the spinning client keeps every connection busy: active_connections must be at least connections",
+                "the spinning client keeps every connection of the measured span busy: active_connections \
+                 must be at least that many",
             ));
         }
         Ok(Self {
@@ -50,6 +55,7 @@ impl SpinLoad {
             pattern: Pattern::new(case.message_bytes),
             sockets: Vec::new(),
             connections: Vec::new(),
+            proved: 0,
         })
     }
 
@@ -61,78 +67,136 @@ impl SpinLoad {
         }
     }
 
-    pub(crate) fn ramp(&mut self, progress: &mut dyn FnMut(u32)) -> Result<Ramp, LoadError> {
-        let count = self.case.connections;
+    pub(crate) fn ramp(
+        &mut self,
+        progress: &mut dyn FnMut(u32) -> Growth,
+    ) -> Result<Ramp, LoadError> {
         let plan = AddressPlan::new(
             self.case.addresses,
             self.target,
             self.case.group_connections,
         );
-        let mut blocks = Blocks::new(count);
-        for index in 0..count {
-            let tuple = plan.four_tuple(index);
-            let socket = open(tuple.source, tuple.destination).map_err(|failure| {
-                LoadError::connect(failure, self.target, index).holding(index)
-            })?;
-            self.sockets.push(socket);
-            blocks.reached(index + 1);
-            if index % 1000 == 999 {
-                progress(index + 1);
+        let mut blocks = Blocks::new(self.case.connections);
+        let mut held = 0;
+        while held < self.case.connections {
+            let tuple = plan.four_tuple(held);
+            match open(tuple.source, tuple.destination) {
+                Ok(socket) => self.sockets.push(socket),
+                Err(failure) => {
+                    let error = LoadError::connect(failure, self.target, held);
+                    if self.case.until_full && error.is_memory() {
+                        break;
+                    }
+                    return Err(error.holding(held));
+                }
+            }
+            held += 1;
+            blocks.reached(held);
+            if progress(held) == Growth::Enough {
+                break;
             }
         }
-        self.connections = vec![Connection::default(); count as usize];
-        Ok(blocks.finish(count))
+        self.case.connections = held;
+        self.connections = vec![Connection::default(); held as usize];
+        Ok(blocks.finish(held))
     }
 
     pub(crate) fn measure(&mut self, warm: &mut dyn FnMut(Warm)) -> Result<Measured, LoadError> {
-        let conductor = self.play(Conductor::new(&self.case), warm)?;
+        self.check_open()?;
+        let members = Members::hot(&self.case);
+        (0..members.count()).for_each(|rank| self.connections[members.index(rank) as usize].cool());
+        let conductor = Conductor::new(&self.case, members.count(), self.proved);
+        let conductor = self.play(conductor, members, warm)?;
         Ok(conductor.measured(ClientCounters::default()))
     }
 
     pub(crate) fn echo(&mut self, count: u64) -> Result<Duration, LoadError> {
-        let conductor = self.play(Conductor::counting(&self.case, count), &mut |_| {})?;
+        self.check_open()?;
+        let conductor = Conductor::counting(&self.case, self.proved, count);
+        let conductor = self.play(conductor, Members::all(&self.case), &mut |_| {})?;
         Ok(conductor.elapsed())
+    }
+
+    /// Every connection once, a window of neighbours at a time, which moves on as its first one is done.
+    pub(crate) fn round(&mut self, active_connections: u32) -> Result<Round, LoadError> {
+        self.check_open()?;
+        let count = self.sockets.len();
+        let active = active_connections.clamp(1, self.case.connections);
+        let mut conductor = Conductor::rounding(&self.case, self.proved);
+        let mut buffer = vec![0; BUFFER_BYTES];
+        let (mut first, mut next) = (0, 0);
+        loop {
+            while next < count && conductor.in_flight < u64::from(active) {
+                self.send(next, &mut conductor)?;
+                next += 1;
+            }
+            for index in first..next {
+                if self.connections[index].is_in_flight() {
+                    self.poll(index, &mut buffer, &mut conductor)?;
+                }
+            }
+            while first < next && !self.connections[first].is_in_flight() {
+                first += 1;
+            }
+            let now_ns = conductor.now_ns();
+            if conductor.advance(now_ns, &mut |_| {})? {
+                self.proved = conductor.proved;
+                return Ok(conductor.round(active));
+            }
+        }
+    }
+
+    fn check_open(&self) -> Result<(), LoadError> {
+        if self.sockets.is_empty() {
+            return Err(LoadError::none_open());
+        }
+        Ok(())
     }
 
     /// From the first message to the last echo.
     fn play(
         &mut self,
         mut conductor: Conductor,
+        members: Members,
         warm: &mut dyn FnMut(Warm),
     ) -> Result<Conductor, LoadError> {
         let mut buffer = vec![0; BUFFER_BYTES];
-        for index in 0..self.sockets.len() {
+        for rank in 0..members.count() {
             if conductor.is_sending() {
-                self.send(index, &mut conductor)?;
+                self.send(members.index(rank) as usize, &mut conductor)?;
             }
         }
         loop {
-            for index in 0..self.sockets.len() {
-                self.poll(index, &mut buffer, &mut conductor)?;
+            for rank in 0..members.count() {
+                let index = members.index(rank) as usize;
+                if self.poll(index, &mut buffer, &mut conductor)? && conductor.is_sending() {
+                    self.send(index, &mut conductor)?;
+                }
             }
             let now_ns = conductor.now_ns();
             if conductor.advance(now_ns, warm)? {
+                self.proved = conductor.proved;
                 return Ok(conductor);
             }
         }
     }
 
-    /// Looks whether an echo has come.
+    /// Looks whether an echo has come, and is complete.
     #[inline]
     fn poll(
         &mut self,
         index: usize,
         buffer: &mut [u8],
         conductor: &mut Conductor,
-    ) -> Result<(), LoadError> {
+    ) -> Result<bool, LoadError> {
         let connection = &mut self.connections[index];
-        let received = connection.received as usize;
+        let received = connection.received();
         let room = buffer.len().min(self.pattern.message_bytes() - received);
         let room = &mut buffer[..room];
         let bytes = match rustix::net::recv(&self.sockets[index], room, RecvFlags::DONTWAIT) {
             Ok((_, 0)) => return Err(LoadError::lost(index as u32, "was closed by the server")),
             Ok((_, bytes)) => bytes,
-            Err(Errno::AGAIN | Errno::INTR) => return Ok(()),
+            Err(Errno::AGAIN | Errno::INTR) => return Ok(false),
             Err(errno) => return Err(failed(index, errno)),
         };
         self.pattern
@@ -143,18 +207,19 @@ impl SpinLoad {
                 &buffer[..bytes],
             )
             .map_err(|mismatch| LoadError::new(format!("the server does not echo: {mismatch}")))?;
-        connection.received += bytes as u32;
-        if (connection.received as usize) < self.pattern.message_bytes() {
-            return Ok(());
+        if received + bytes < self.pattern.message_bytes() {
+            connection.add_received(bytes);
+            return Ok(false);
         }
-        let is_first = connection.sequence == 0;
-        conductor.echoed(conductor.now_ns(), connection.sent_ns, is_first);
-        connection.sequence = connection.sequence.wrapping_add(1);
-        connection.received = 0;
-        if conductor.is_sending() {
-            self.send(index, conductor)?;
+        if !connection.is_in_flight() {
+            return Err(LoadError::unasked(index as u32, connection.sequence));
         }
-        Ok(())
+        let now_ns = conductor.now_ns();
+        let latency_ns = connection.latency_ns(now_ns);
+        let proof = connection.complete();
+        connection.end();
+        conductor.echoed(now_ns, latency_ns, proof);
+        Ok(true)
     }
 
     /// Sends the next message. A message larger than the socket takes at once blocks until it is
@@ -162,7 +227,7 @@ impl SpinLoad {
     #[inline]
     fn send(&mut self, index: usize, conductor: &mut Conductor) -> Result<(), LoadError> {
         let connection = &mut self.connections[index];
-        connection.sent_ns = conductor.now_ns();
+        connection.begin(conductor.now_ns());
         conductor.in_flight += 1;
         let mut message = self.pattern.message(index as u32, connection.sequence);
         while !message.is_empty() {

@@ -3,7 +3,7 @@
 // Habits share one type, and some of them change the length.
 #![allow(clippy::ptr_arg)]
 
-use fourtuple_client::{Load, LoadError};
+use fourtuple_client::{Growth, Load, LoadError};
 use fourtuple_spec::message::Measured;
 use fourtuple_spec::{AddressMode, Case, ClientKind, Engine, Mode, NetworkChoice, Peer};
 use std::collections::BTreeMap;
@@ -91,7 +91,7 @@ fn run(case: &Case, target: SocketAddr) -> Option<Result<Measured, LoadError>> {
         }
         load => load.unwrap(),
     };
-    let ramp = match load.ramp(&mut |_| {}) {
+    let ramp = match load.ramp(&mut |_| Growth::GoOn) {
         Ok(ramp) => ramp,
         Err(error) => return Some(Err(error)),
     };
@@ -233,7 +233,7 @@ fn exactly_so_many_echoes_are_made_again_and_again() {
             }
             load => load.unwrap(),
         };
-        load.ramp(&mut |_| {}).unwrap();
+        load.ramp(&mut |_| Growth::GoOn).unwrap();
         // Fewer than connections, then more, then fewer again; none at all is no error.
         for count in [1, 5, 501, 1, 20, 0, 1000] {
             let before = COUNTED_BYTES.load(Ordering::Relaxed);
@@ -254,7 +254,7 @@ fn echoes_are_counted_at_depth_one_only() {
     let Ok(mut load) = Load::prepare(&case, target) else {
         return;
     };
-    load.ramp(&mut |_| {}).unwrap();
+    load.ramp(&mut |_| Growth::GoOn).unwrap();
     let error = load.echo(1).unwrap_err().to_string();
     assert!(error.contains("use depth 1"), "{error}");
 }

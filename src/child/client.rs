@@ -2,10 +2,16 @@
 
 use super::pipe::{Requests, reply};
 use crate::exit::Exit;
-use fourtuple_client::{Load, LoadError, Warm};
+use fourtuple_client::{Growth, Load, LoadError, Warm};
 use fourtuple_spec::message::{ClientReply, ClientRequest, Failure};
+use std::collections::VecDeque;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
+use std::time::{Duration, Instant};
+
+/// How often the parent hears how far the ramp is. It watches memory by that, so a ramp must not take much
+/// in between.
+const PROGRESS: Duration = Duration::from_millis(100);
 
 /// Generates load as told, until drained.
 pub fn work() -> Exit {
@@ -37,14 +43,17 @@ fn start(request: ClientRequest, requests: Requests) -> Result<(), Failure> {
     };
     super::enter(&network)?;
     super::pin(&case.client_cpus)?;
-    let orders = listen(requests)?;
+    let mut orders = Orders {
+        arriving: listen(requests)?,
+        kept: VecDeque::new(),
+    };
     let load = Load::prepare(&case, target).map_err(failed)?;
     reply(&ClientReply::Hello {
         rank,
         worker_threads: vec![super::thread_id()],
         granted: load.granted(),
     });
-    obey(load, &orders)
+    obey(load, &mut orders)
 }
 
 /// Reads orders on a thread of its own, so that a parent's death is heard while load is generated.
@@ -64,14 +73,39 @@ fn listen(mut requests: Requests) -> Result<Receiver<ClientRequest>, Failure> {
     Ok(orders)
 }
 
-fn obey(mut load: Load, orders: &Receiver<ClientRequest>) -> Result<(), Failure> {
-    while let Ok(order) = orders.recv() {
+/// What the parent wants, in order.
+struct Orders {
+    arriving: Receiver<ClientRequest>,
+    /// What arrived during the ramp and waits for its end.
+    kept: VecDeque<ClientRequest>,
+}
+
+impl Orders {
+    /// Waits for the next one; `None` if the parent is gone.
+    fn next(&mut self) -> Option<ClientRequest> {
+        let kept = self.kept.pop_front();
+        kept.or_else(|| self.arriving.recv().ok())
+    }
+
+    /// Whether the ramp is to end, as far as has been heard.
+    fn growth(&mut self) -> Growth {
+        while let Ok(order) = self.arriving.try_recv() {
+            match order {
+                ClientRequest::Enough => return Growth::Enough,
+                other => self.kept.push_back(other),
+            }
+        }
+        Growth::GoOn
+    }
+}
+
+fn obey(mut load: Load, orders: &mut Orders) -> Result<(), Failure> {
+    while let Some(order) = orders.next() {
         match order {
-            ClientRequest::Ramp => {
-                let ramp = load
-                    .ramp(&mut |connections| reply(&ClientReply::Ramping { connections }))
-                    .map_err(failed)?;
-                reply(&ClientReply::Connected(ramp));
+            ClientRequest::Ramp => ramp(&mut load, orders)?,
+            ClientRequest::Round { active_connections } => {
+                let round = load.round(active_connections).map_err(failed)?;
+                reply(&ClientReply::Rounded(round));
             }
             ClientRequest::Measure => {
                 let measured = load.measure(&mut say_warm).map_err(failed)?;
@@ -83,9 +117,22 @@ fn obey(mut load: Load, orders: &Receiver<ClientRequest>) -> Result<(), Failure>
                 return Ok(());
             }
             ClientRequest::Start { .. } | ClientRequest::Enough => {}
-            ClientRequest::Round { .. } => {}
         }
     }
+    Ok(())
+}
+
+fn ramp(load: &mut Load, orders: &mut Orders) -> Result<(), Failure> {
+    let mut told = Instant::now();
+    let mut progress = |connections| {
+        if told.elapsed() >= PROGRESS {
+            told = Instant::now();
+            reply(&ClientReply::Ramping { connections });
+        }
+        orders.growth()
+    };
+    let ramp = load.ramp(&mut progress).map_err(failed)?;
+    reply(&ClientReply::Connected(ramp));
     Ok(())
 }
 
