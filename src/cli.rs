@@ -266,7 +266,7 @@ pub struct Hold {
 /// Run a plan.
 #[derive(Args, Debug)]
 pub struct Sweep {
-    /// standard, quick, million, or a plan file.
+    /// standard, quick, million, ceiling, price-list, window, hot, idle-hot, or a plan file.
     pub plan: String,
     /// Where records, charts and the report go.
     #[arg(long, value_name = "DIR")]

@@ -152,20 +152,39 @@ fn shuffle(block: &mut [Case], seed: u64) {
 /// About how long the runs take, in seconds, one after the other: for saying so before they begin.
 ///
 /// 0.7 s a run for starting and stopping two processes, the spans that the case asks for, a ramp at
-/// 40,000 connections a second, and proving every connection live at 50,000 echoes a second where
-/// that takes longer than the warm-up. An engine that never answers has neither warm-up nor span.
+/// 40,000 connections a second and as much again for closing what is large, 50,000 echoes a second
+/// where every connection has to echo, and a host that backs 500 MB a second where memory is
+/// prepared. An engine that never answers has neither rounds nor warm-up nor span.
 pub fn expected_seconds(cases: &[Case]) -> f64 {
     cases.iter().map(case_seconds).sum()
 }
 
+/// What a ceiling is taken for while nobody knows it: two or three million fill 24 GiB.
+const CONNECTIONS_OF_A_CEILING: u32 = 2_500_000;
+
 fn case_seconds(case: &Case) -> f64 {
-    let connections = f64::from(case.connections);
-    let held = 0.7 + case.settle_ms as f64 / 1e3 + connections / 40_000.0;
+    let connections = f64::from(match case.until_full {
+        true => case.connections.min(CONNECTIONS_OF_A_CEILING),
+        false => case.connections,
+    });
+    let prepared = f64::from(u8::from(case.prepare_memory)) * connections * 8_000.0 / 500e6;
+    let closing = if case.prepare_memory {
+        connections / 40_000.0
+    } else {
+        0.0
+    };
+    let idle = (case.settle_ms + case.hold_ms) as f64 / 1e3;
+    let held = 0.7 + prepared + connections / 40_000.0 + idle + closing;
     if !case.echoes() {
         return held;
     }
-    let warmup = (case.warmup_ms as f64 / 1e3).max(connections / 50_000.0);
-    held + warmup + case.measure_ms as f64 / 1e3
+    let round_count = case.rounds.len() + usize::from(case.hold_ms > 0);
+    let rounds = round_count as f64 * connections / 50_000.0;
+    if case.measure_ms == 0 {
+        return held + rounds;
+    }
+    let warmup = (case.warmup_ms as f64 / 1e3).max(f64::from(case.hot()) / 50_000.0);
+    held + rounds + warmup + case.measure_ms as f64 / 1e3
 }
 
 #[cfg(test)]

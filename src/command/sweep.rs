@@ -8,10 +8,14 @@ use fourtuple_spec::plan::Plan;
 use std::fs;
 
 /// Plans that the program carries with it, so that an installed one needs no files.
-const BUILT_IN: [(&str, &str); 3] = [
+const BUILT_IN: [(&str, &str); 7] = [
     ("standard", include_str!("../../plans/standard.toml")),
     ("quick", include_str!("../../plans/quick.toml")),
     ("million", include_str!("../../plans/million.toml")),
+    ("ceiling", include_str!("../../plans/ceiling.toml")),
+    ("window", include_str!("../../plans/window.toml")),
+    ("hot", include_str!("../../plans/hot.toml")),
+    ("idle-hot", include_str!("../../plans/idle-hot.toml")),
 ];
 
 /// Runs a plan.
@@ -55,7 +59,8 @@ fn plan(words: &str, is_quick: bool) -> Result<Plan, Ended> {
 fn read(file: &str) -> Result<String, Ended> {
     fs::read_to_string(file).map_err(|error| {
         Ended::words(format!(
-            "the plan {file} cannot be read: {error}; give a file, or one of standard, quick, million"
+            "the plan {file} cannot be read: {error}; give a file, or one of {}",
+            BUILT_IN.map(|(name, _)| name).join(", ")
         ))
     })
 }
