@@ -4,12 +4,12 @@
 //!
 //! Connections are made by child processes, 9,000 pairs each, because each end takes a descriptor.
 
-use fourtuple_meter::{MemorySnapshot, Subjects};
+use fourtuple_meter::{MemorySnapshot, Subjects, cgroup_blind_spot};
 use fourtuple_spec::record::Ledger;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const PAIRS_OF_A_CHILD: u32 = 9000;
 
@@ -37,8 +37,10 @@ fn main() -> std::io::Result<()> {
         child.say_and_hear()?;
     }
     std::thread::sleep(Duration::from_millis(500));
-    let ledger = MemorySnapshot::take(&subjects).ledger_since(&baseline, "held");
-    print(&ledger, pairs);
+    let start = Instant::now();
+    let held = MemorySnapshot::take(&subjects);
+    println!("read in {} ms", start.elapsed().as_millis());
+    print(&held.ledger_since(&baseline, "held"), pairs);
     for child in &mut children {
         child.process.kill()?;
         child.process.wait()?;
@@ -59,10 +61,19 @@ fn print(ledger: &Ledger, pairs: u32) {
         line(part, *bytes);
     }
     line("unattributed", ledger.unattributed_bytes);
+    if let (Some(taken @ 1..), Some(rest)) = (ledger.taken_bytes, ledger.unattributed_bytes) {
+        println!(
+            "of what was taken {:20.3} %",
+            rest as f64 / taken as f64 * 100.0
+        );
+    }
     line("memory cgroup", ledger.cgroup_bytes);
     line("private to the processes", ledger.server_user_bytes);
     for note in &ledger.notes {
         println!("{note}");
+    }
+    if let Some(version) = ledger.cgroup_version {
+        println!("memory cgroup: {}", cgroup_blind_spot(version));
     }
 }
 

@@ -61,11 +61,12 @@ impl MemorySnapshot {
             (&subjects.server_pids, snapshot.server_ring_bytes),
             (&subjects.client_pids, snapshot.client_ring_bytes),
         ]);
+        (snapshot.cgroup_bytes, snapshot.cgroup_version) = cgroup_usage(notes).unzip();
+        // Last, because with a million sockets it takes long.
         let pid = subjects.server_pids.first();
         if let Some(pid) = pid.or(subjects.client_pids.first()) {
             snapshot.payload_bytes = payload_bytes(*pid, snapshot.tcp_charged_bytes, notes);
         }
-        (snapshot.cgroup_bytes, snapshot.cgroup_version) = cgroup_usage(notes).unzip();
         snapshot
     }
 
