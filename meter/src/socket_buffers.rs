@@ -5,7 +5,9 @@
 //! messages are in flight, a byte that has arrived and is not yet acknowledged is counted at both ends,
 //! although they share its page: then this is an upper bound.
 //!
-//! The lines are written by hand because a million sockets are 150 MB of text, and none of it is kept.
+//! A million sockets are 150 MB of text: it is read line by line, and none of it is kept. The kernel takes
+//! 5 to 9 µs a socket to write it (115,000 in 0.6 to 1.3 s on busy cores, 6.18), so it is only asked where
+//! it may matter. It walks the sockets of other networks too, where networks share one hash table.
 
 use crate::malformed::Malformed;
 use std::io::BufRead;
