@@ -73,6 +73,8 @@ impl MemorySnapshot {
     pub fn ledger_since(&self, baseline: &Self, phase: &str) -> Ledger {
         let taken = delta(self.free_bytes(), baseline.free_bytes()).map(|free| -free);
         let parts = self.parts_since(baseline);
+        let mut notes = self.notes_with(baseline);
+        notes.extend(self.note_of_absent_lines(&parts));
         Ledger {
             phase: phase.to_owned(),
             taken_bytes: taken,
@@ -86,7 +88,7 @@ impl MemorySnapshot {
             client_ring_bytes: delta(self.client_ring_bytes, baseline.client_ring_bytes),
             cgroup_bytes: delta(self.cgroup_bytes, baseline.cgroup_bytes),
             cgroup_version: self.cgroup_version,
-            notes: self.notes_with(baseline),
+            notes,
         }
     }
 }
@@ -141,6 +143,22 @@ impl MemorySnapshot {
             (change != 0).then(|| (name.clone(), change))
         });
         Some(changes.collect())
+    }
+
+    /// Parts that this kernel has no line for, where meminfo was read at all.
+    fn note_of_absent_lines(&self, parts: &BTreeMap<String, Option<i64>>) -> Option<String> {
+        self.meminfo.as_ref()?;
+        let absent: Vec<&str> = MEMINFO_PARTS
+            .iter()
+            .map(|(part, ..)| *part)
+            .filter(|part| parts.get(*part) == Some(&None))
+            .collect();
+        (!absent.is_empty()).then(|| {
+            format!(
+                "this kernel's /proc/meminfo does not count {}: what there is of it is in unattributed",
+                absent.join(", ")
+            )
+        })
     }
 
     /// TCP charges for the whole machine, payload is counted in the run's network: a charge that fell
@@ -325,7 +343,9 @@ mod tests {
         assert!(notes((100, 0), (50, 0))[0].contains("other networks"));
         assert!(notes((100, 0), (50, 20))[0].contains("other networks"));
         for (before, after) in [((100, 50), (50, 0)), ((0, 0), (100, 50)), ((5, 0), (0, 0))] {
-            assert!(notes(before, after).is_empty(), "{before:?} {after:?}");
+            let notes = notes(before, after);
+            let others = notes.iter().find(|note| note.contains("other networks"));
+            assert_eq!(others, None, "{before:?} {after:?}");
         }
     }
 
@@ -352,6 +372,8 @@ mod tests {
         for part in ["secondary_page_tables", "balloon", "slab_large"] {
             assert_eq!(ledger.parts[part], None, "{part}");
         }
+        assert!(ledger.notes[0].contains("secondary_page_tables"));
+        assert!(ledger.notes[0].contains("balloon"));
         assert_eq!(ledger.parts["slab"], Some(0));
         assert_eq!(ledger.slab_by_cache, None);
         assert_eq!(ledger.server_user_bytes, None);
