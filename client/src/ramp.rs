@@ -46,16 +46,7 @@ impl UringLoad {
         &mut self,
         progress: &mut dyn FnMut(u32) -> Growth,
     ) -> Result<Ramp, LoadError> {
-        let blocks = Blocks::new(self.case.connections);
-        let mut ramping = Ramping {
-            load: self,
-            blocks,
-            next: 0,
-            open: 0,
-            failed: 0,
-            ending_since: None,
-            shortage: None,
-        };
+        let mut ramping = Ramping::new(self);
         match ramping.grow(progress).and_then(|()| ramping.trim()) {
             Ok(()) => Ok(ramping.finish()),
             Err(error) => Err(error.holding(ramping.open)),
@@ -63,7 +54,19 @@ impl UringLoad {
     }
 }
 
-impl Ramping<'_> {
+impl<'a> Ramping<'a> {
+    fn new(load: &'a mut UringLoad) -> Self {
+        Self {
+            blocks: Blocks::new(load.case.connections),
+            load,
+            next: 0,
+            open: 0,
+            failed: 0,
+            ending_since: None,
+            shortage: None,
+        }
+    }
+
     /// Opens connections until there are all or enough, and none is on its way.
     fn grow(&mut self, progress: &mut dyn FnMut(u32) -> Growth) -> Result<(), LoadError> {
         while self.has_more() || self.in_flight() > 0 {
@@ -237,6 +240,11 @@ impl Blocks {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fourtuple_spec::Engine;
+    use fourtuple_spec::plan::{CaseDefaults, CaseRequest};
+    use std::io::{Read, Write};
+    use std::net::{SocketAddr, TcpListener, TcpStream};
+    use std::thread;
 
     #[test]
     fn a_ramp_is_timed_in_full_blocks() {
@@ -246,5 +254,71 @@ mod tests {
         assert_eq!((ramp.block_connections, ramp.block_ns.len()), (2500, 10));
         let ramp = Blocks::new(10).finish(10);
         assert!(ramp.block_ns.is_empty());
+    }
+
+    /// A load of 20 connections; `None` where io_uring is not to be had.
+    fn prepared(until_full: bool, target: SocketAddr) -> Option<UringLoad> {
+        let mut request = CaseRequest::new(Engine::Epoll, 20);
+        request.until_full = Some(until_full);
+        let defaults = CaseDefaults::new(vec![0], vec![1]);
+        let mut case = request.resolve(&defaults).unwrap();
+        case.slots_per_ring = Some(3);
+        match UringLoad::prepare(&case, target) {
+            Err(error) if error.limiter.as_deref() == Some("io_uring") => {
+                eprintln!("skipped: {error}");
+                None
+            }
+            load => Some(load.unwrap()),
+        }
+    }
+
+    fn echo(mut stream: TcpStream) {
+        let mut buffer = [0; 4096];
+        while let Ok(count @ 1..) = stream.read(&mut buffer) {
+            if stream.write_all(&buffer[..count]).is_err() {
+                return;
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_open_below_the_first_that_found_no_memory_is_kept() {
+        let listener = TcpListener::bind("0.0.0.0:0").unwrap();
+        let Some(mut load) = prepared(true, listener.local_addr().unwrap()) else {
+            return;
+        };
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                thread::spawn(move || echo(stream.unwrap()));
+            }
+        });
+        let mut ramping = Ramping::new(&mut load);
+        for _ in 0..10 {
+            ramping.open_next().unwrap();
+        }
+        for index in [8, 6, 9] {
+            ramping
+                .fall_short(index, LoadError::memory("none"))
+                .unwrap();
+        }
+        ramping.grow(&mut |_| Growth::GoOn).unwrap();
+        assert_eq!((ramping.next, ramping.open), (10, 10));
+        ramping.trim().unwrap();
+        assert_eq!(ramping.finish().connections_held, 6);
+        assert_eq!(load.round(4).unwrap().echoes, 6);
+        load.drain().unwrap();
+    }
+
+    #[test]
+    fn want_of_memory_is_an_error_where_a_number_was_asked_for() {
+        let target = "127.0.0.1:9".parse().unwrap();
+        let Some(mut load) = prepared(false, target) else {
+            return;
+        };
+        let error = Ramping::new(&mut load).fall_short(0, LoadError::memory("none"));
+        assert!(error.unwrap_err().is_memory());
+        load.case.until_full = true;
+        let error = Ramping::new(&mut load).fall_short(0, LoadError::new("something else"));
+        assert!(!error.unwrap_err().is_memory());
     }
 }
