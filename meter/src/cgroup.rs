@@ -59,7 +59,8 @@ pub fn cgroup_blind_spot(version: u32) -> &'static str {
     }
 }
 
-/// Measured, see the ledger's notes.
+/// Measured but for its last part, 27,000 loopback pairs on 6.18: charged 5,034 B a pair, of the 7,771 to
+/// 7,949 that the ledger finds; with 16,384 unread bytes each, 5,034 as well. An accepted `TCP` object is 2,520.
 const BLIND_SPOT_V1: &str = "version 1 is not charged for accepted sockets, which are allocated in softirq, nor for unread data unless memory.kmem.tcp has a limit, and for nothing of the kernel's where it was started with cgroup.memory=nokmem";
 
 /// Where a group's files may be: the directories to try, best first, and where its tree ends.
