@@ -14,12 +14,18 @@ use std::sync::atomic::{AtomicU16, Ordering};
 pub struct Lease {
     pub(crate) buffer: u16,
     pub(crate) bytes: u32,
+    pub(crate) has_more: bool,
 }
 
 impl Lease {
     /// Bytes received in it; never 0.
     pub fn bytes(&self) -> usize {
         self.bytes as usize
+    }
+
+    /// Whether the socket held more, an end included, when this was received.
+    pub fn has_more(&self) -> bool {
+        self.has_more
     }
 }
 
@@ -81,20 +87,28 @@ impl Buffers {
     }
 
     /// Takes note that the kernel has picked `buffer` and put `bytes` in it.
-    pub(crate) fn lease(&mut self, buffer: u16, bytes: u32) -> Lease {
+    pub(crate) fn lease(&mut self, buffer: u16, bytes: u32, has_more: bool) -> Lease {
         assert!(
             buffer < self.count && bytes <= self.buffer_bytes,
             "the kernel's own answer"
         );
         self.leased += 1;
         self.held_bytes[usize::from(buffer)] = bytes;
-        Lease { buffer, bytes }
+        Lease {
+            buffer,
+            bytes,
+            has_more,
+        }
     }
 
     /// The lease that was moved into a send, at that send's terminal completion.
     pub(crate) fn return_lease(&self, buffer: u16) -> Lease {
         let bytes = self.held_bytes[usize::from(buffer)];
-        Lease { buffer, bytes }
+        Lease {
+            buffer,
+            bytes,
+            has_more: false,
+        }
     }
 
     /// What a lease holds.
@@ -160,7 +174,9 @@ mod tests {
     fn buffers_are_distinct_and_within_the_mapping() {
         let mut buffers = Buffers::new(64, 1000).unwrap();
         assert_eq!(buffers.free(), 64);
-        let leases: Vec<Lease> = (0..64).map(|buffer| buffers.lease(buffer, 1000)).collect();
+        let leases: Vec<Lease> = (0..64)
+            .map(|buffer| buffers.lease(buffer, 1000, false))
+            .collect();
         let mut starts: Vec<usize> = leases
             .iter()
             .map(|lease| buffers.bytes(lease).as_ptr() as usize)
@@ -182,7 +198,7 @@ mod tests {
             for take in steps {
                 if take {
                     if let Some(buffer) = in_ring.pop_front() {
-                        out.push(buffers.lease(buffer, 1));
+                        out.push(buffers.lease(buffer, 1, false));
                     }
                 } else if !out.is_empty() {
                     let lease = out.remove(out.len() / 2);

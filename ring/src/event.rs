@@ -23,6 +23,15 @@ pub enum Received {
     End,
 }
 
+/// What a poll found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// Data.
+    Data,
+    /// The peer has closed its side, or the connection has failed; data may be left before that.
+    HungUp,
+}
+
 /// The memory that a send was made from, back in the caller's hands.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Sent {
@@ -75,6 +84,20 @@ pub enum Event {
         slot: Slot,
         /// Whether closing succeeded.
         result: Result<(), Errno>,
+    },
+    /// A polled slot has data, has ended or has failed: a receive will not wait.
+    Ready {
+        /// Which.
+        slot: Slot,
+        /// Whether the peer has closed its side or the connection is broken, as far as that is known by now.
+        result: Result<Readiness, Errno>,
+        /// Whether more will come.
+        shot: Shot,
+    },
+    /// The time that was asked for has passed.
+    Elapsed {
+        /// The key that it was asked for under.
+        key: u32,
     },
     /// A watched descriptor is readable.
     Readable {

@@ -34,7 +34,7 @@ mod token;
 pub use buffers::Lease;
 pub use connect::{ConnectFailure, ConnectStep};
 pub use errno::name as errno_name;
-pub use event::{Event, Received, Sent, Shot};
+pub use event::{Event, Readiness, Received, Sent, Shot};
 pub use feature::{Feature, FeatureGrant};
 pub use pages::KernelPages;
 pub use ring::{Ring, RingCounters, RingError, table_slots_max};

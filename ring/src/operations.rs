@@ -3,12 +3,13 @@
 use crate::buffers::Lease;
 use crate::ring::{Ring, RingError};
 use crate::token::{ATTACHMENTS_MAX, Operation, Slot, Token};
-use io_uring::types::{CancelBuilder, DestinationSlot, Fd, Fixed};
+use io_uring::types::{CancelBuilder, DestinationSlot, Fd, Fixed, Timespec};
 use io_uring::{opcode, squeue};
 use rustix::io::Errno;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::time::Duration;
 
 /// A socket option switched on. Constant, because the kernel may read it after the request was taken.
 pub(crate) static ONE: i32 = 1;
@@ -18,6 +19,12 @@ static LINGER_RESET: libc::linger = libc::linger {
     l_onoff: 1,
     l_linger: 0,
 };
+
+/// Of a receive that is made only when there is data to be had.
+const RECEIVE_READY_FLAGS: i32 = libc::MSG_DONTWAIT;
+/// What a slot is polled for. Not for room to send: every ACK would wake it.
+const POLL_MASK: u32 = (libc::POLLIN | libc::POLLRDHUP) as u32;
+pub(crate) const HUNG_UP_MASK: u32 = (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) as u32;
 
 const RECVSEND_POLL_FIRST: u16 = 1 << 0;
 const RECV_MULTISHOT: u16 = 1 << 1;
@@ -102,22 +109,40 @@ impl Ring {
     /// The first attempt is made when the socket becomes readable, not at once.
     #[inline]
     pub fn receive(&mut self, slot: Slot) -> Result<(), RingError> {
-        let multishot = if self.has_receive_multishot {
+        self.push_receive(slot, self.multishot() | RECVSEND_POLL_FIRST, 0)
+    }
+
+    /// The same on a slot that is known to have data: the first attempt is made at once.
+    #[inline]
+    pub fn receive_now(&mut self, slot: Slot) -> Result<(), RingError> {
+        self.push_receive(slot, self.multishot(), 0)
+    }
+
+    /// What asks for many receives, where the kernel can.
+    #[inline]
+    fn multishot(&self) -> u16 {
+        if self.has_receive_multishot {
             RECV_MULTISHOT
         } else {
             0
-        };
-        self.push_receive(slot, multishot | RECVSEND_POLL_FIRST)
+        }
+    }
+
+    /// Receives what is there, once and without waiting: `EAGAIN` if that is nothing. A request that
+    /// cannot wait takes no memory of its own past the call.
+    #[inline]
+    pub fn receive_ready(&mut self, slot: Slot) -> Result<(), RingError> {
+        self.push_receive(slot, 0, RECEIVE_READY_FLAGS)
     }
 
     /// Receives once into a provided buffer, when the socket becomes readable.
     #[inline]
     pub fn receive_once(&mut self, slot: Slot) -> Result<(), RingError> {
-        self.push_receive(slot, RECVSEND_POLL_FIRST)
+        self.push_receive(slot, RECVSEND_POLL_FIRST, 0)
     }
 
     #[inline]
-    fn push_receive(&mut self, slot: Slot, priority: u16) -> Result<(), RingError> {
+    fn push_receive(&mut self, slot: Slot, priority: u16, flags: i32) -> Result<(), RingError> {
         if self.buffers.is_none() {
             return Err(RingError::Misuse(
                 "this ring has no buffers to receive into",
@@ -126,6 +151,7 @@ impl Ring {
         self.reserve(1)?;
         let entry = opcode::Recv::new(Fixed(slot.index), std::ptr::null_mut(), 0)
             .ioprio(priority)
+            .flags(flags)
             .buf_group(BUFFER_GROUP)
             .build()
             .flags(squeue::Flags::BUFFER_SELECT);
@@ -137,12 +163,60 @@ impl Ring {
     ///
     /// The kernel walks a table of at most 256 chains for it: for the rare case, not the hot path.
     pub fn cancel_receive(&mut self, slot: Slot) -> Result<(), RingError> {
+        self.cancel(Operation::Receive, slot)
+    }
+
+    fn cancel(&mut self, operation: Operation, slot: Slot) -> Result<(), RingError> {
         self.reserve(1)?;
-        let cancel = CancelBuilder::user_data(token(Operation::Receive, slot, 0).pack());
+        let cancel = CancelBuilder::user_data(token(operation, slot, 0).pack());
         self.push(
             opcode::AsyncCancel2::new(cancel).build(),
             cancel_token(slot),
         );
+        Ok(())
+    }
+
+    /// Waits for data on a slot, once; answered by [`crate::Event::Ready`].
+    ///
+    /// It costs the kernel one request (256 B), a third of what a receive that waits takes. What is
+    /// there when it is armed counts.
+    #[inline]
+    pub fn poll_once(&mut self, slot: Slot) -> Result<(), RingError> {
+        self.push_poll(slot, false)
+    }
+
+    /// The same many times: [`crate::Event::Ready`] whenever something has *come*. What is left in the
+    /// socket after one is not told again, so receive until [`Lease::has_more`] denies it.
+    #[inline]
+    pub fn poll_multishot(&mut self, slot: Slot) -> Result<(), RingError> {
+        self.push_poll(slot, true)
+    }
+
+    #[inline]
+    fn push_poll(&mut self, slot: Slot, is_multishot: bool) -> Result<(), RingError> {
+        self.reserve(1)?;
+        let entry = opcode::PollAdd::new(Fixed(slot.index), POLL_MASK).multi(is_multishot);
+        self.push(entry.build(), token(Operation::PollSlot, slot, 0));
+        Ok(())
+    }
+
+    /// Cancels the poll of a slot; it ends with `ECANCELED`, or with what it had found. What it costs is
+    /// said at [`Ring::cancel_receive`].
+    pub fn cancel_poll(&mut self, slot: Slot) -> Result<(), RingError> {
+        self.cancel(Operation::PollSlot, slot)
+    }
+
+    /// Answers with [`crate::Event::Elapsed`] once `time` has passed.
+    ///
+    /// One at a time: the time is kept in one place until the kernel has taken the request.
+    pub fn elapse(&mut self, time: Duration, key: u32) -> Result<(), RingError> {
+        if key >= ATTACHMENTS_MAX {
+            return Err(RingError::Misuse("a key has at most 24 bits"));
+        }
+        self.reserve(1)?;
+        *self.timer = Timespec::from(time);
+        let entry = opcode::Timeout::new(&raw const *self.timer);
+        self.push(entry.build(), token(Operation::Timer, NO_SLOT, key));
         Ok(())
     }
 

@@ -2,10 +2,11 @@
 
 use crate::buffers::Buffers;
 use crate::connect::{ConnectFailure, ConnectStep, last_errno};
-use crate::event::{Event, Received, Sent, Shot};
+use crate::event::{Event, Readiness, Received, Sent, Shot};
 use crate::feature::FeatureGrant;
-use crate::operations::{Address, OwnedSends};
+use crate::operations::{Address, HUNG_UP_MASK, OwnedSends};
 use crate::token::{Operation, SLOTS_MAX, Slot, Token};
+use io_uring::types::Timespec;
 use io_uring::{IoUring, cqueue, squeue};
 use rustix::io::Errno;
 use std::collections::VecDeque;
@@ -29,6 +30,8 @@ pub struct Ring {
     pub(crate) pattern: Option<Arc<[u8]>>,
     /// Socket addresses of queued requests; the kernel copies them when it takes the request.
     pub(crate) addresses: Vec<Address>,
+    /// The time of a queued [`Ring::elapse`]; the kernel copies it likewise.
+    pub(crate) timer: Box<Timespec>,
     pub(crate) generations: Box<[u16]>,
     pub(crate) grants: Vec<FeatureGrant>,
     pub(crate) has_receive_multishot: bool,
@@ -314,7 +317,11 @@ impl Ring {
         }
         let slot = token.slot;
         let is_stale = match token.operation {
-            Operation::Accept | Operation::Poll | Operation::Cancel | Operation::Wake => false,
+            Operation::Accept
+            | Operation::Poll
+            | Operation::Cancel
+            | Operation::Wake
+            | Operation::Timer => false,
             _ => self.generations[slot.index as usize] != slot.generation,
         };
         let event = self.event_of(token, entry, shot)?;
@@ -371,6 +378,13 @@ impl Ring {
                 key: token.attachment,
                 shot,
             }),
+            Operation::PollSlot => {
+                let result = value.map(readiness);
+                Some(Event::Ready { slot, result, shot })
+            }
+            Operation::Timer => Some(Event::Elapsed {
+                key: token.attachment,
+            }),
             Operation::Cancel | Operation::Linger => None,
             Operation::Wake => {
                 self.is_woken = true;
@@ -384,7 +398,7 @@ impl Ring {
         let buffer = cqueue::buffer_select(flags);
         let result = match (value, buffer, &mut self.buffers) {
             (Ok(bytes), Some(buffer), Some(buffers)) => {
-                let lease = buffers.lease(buffer, bytes);
+                let lease = buffers.lease(buffer, bytes, cqueue::sock_nonempty(flags));
                 if bytes == 0 {
                     buffers.recycle(lease);
                     Ok(Received::End)
@@ -393,7 +407,7 @@ impl Ring {
                 }
             }
             (Err(errno), Some(buffer), Some(buffers)) => {
-                let lease = buffers.lease(buffer, 0);
+                let lease = buffers.lease(buffer, 0, false);
                 buffers.recycle(lease);
                 Err(errno)
             }
@@ -424,6 +438,15 @@ fn sent(slot: Slot, memory: Sent, value: Result<u32, Errno>) -> Event {
         slot,
         memory,
         result,
+    }
+}
+
+#[inline]
+fn readiness(mask: u32) -> Readiness {
+    if mask & HUNG_UP_MASK == 0 {
+        Readiness::Data
+    } else {
+        Readiness::HungUp
     }
 }
 

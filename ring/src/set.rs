@@ -1,5 +1,6 @@
 //! Several rings in one thread, because a descriptor table is bounded and connections are not.
 
+use crate::event::Event;
 use crate::ring::{Ring, RingCounters, RingError};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::Errno;
@@ -24,6 +25,8 @@ pub struct RingSet {
     /// What the cold rings have counted.
     cold_counters: RingCounters,
     event: Option<OwnedFd>,
+    /// How many of the hot rings [`RingSet::pop`] has emptied since the last wait.
+    emptied: usize,
 }
 
 /// How long a ring without events is looked at, counted in turns that brought events from others.
@@ -103,6 +106,19 @@ impl RingSet {
     #[inline]
     pub fn hot(&self, position: usize) -> usize {
         self.hot[position]
+    }
+
+    /// The next event that is there without waiting, and the ring that it is of. After `None`, wait.
+    #[inline]
+    pub fn pop(&mut self) -> Option<(usize, Event)> {
+        while let Some(&index) = self.hot.get(self.emptied) {
+            if let Some(event) = self.rings[index].pop() {
+                return Some((index, event));
+            }
+            self.emptied += 1;
+        }
+        self.emptied = 0;
+        None
     }
 
     #[cold]

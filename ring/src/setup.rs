@@ -174,6 +174,7 @@ impl Setup {
             probe.is_supported(opcode::Bind::CODE),
         );
         Ok(Ring {
+            timer: Box::default(),
             addresses: Vec::with_capacity(io.params().sq_entries() as usize * 2),
             io,
             registered_index,

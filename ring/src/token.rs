@@ -43,6 +43,10 @@ pub enum Operation {
     Linger = 11,
     /// Hear other rings' signals.
     Wake = 12,
+    /// Wait for a slot to have data.
+    PollSlot = 13,
+    /// Let time pass: the attachment is the caller's key.
+    Timer = 14,
 }
 
 impl Operation {
@@ -60,6 +64,8 @@ impl Operation {
             10 => Self::SendPatternAnswered,
             11 => Self::Linger,
             12 => Self::Wake,
+            13 => Self::PollSlot,
+            14 => Self::Timer,
             _ => return None,
         })
     }
@@ -127,7 +133,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_token_survives_packing(
-            operation in 1u64..=12,
+            operation in 1u64..=14,
             index in 0..SLOTS_MAX,
             generation: u16,
             attachment in 0..ATTACHMENTS_MAX,
@@ -144,7 +150,7 @@ mod tests {
         fn foreign_bits_are_refused_or_pack_to_themselves(bits: u64) {
             match Token::unpack(bits) {
                 Some(token) => prop_assert_eq!(token.pack(), bits),
-                None => prop_assert!(!(1..=12).contains(&(bits >> 60))),
+                None => prop_assert!(!(1..=14).contains(&(bits >> 60))),
             }
         }
     }
