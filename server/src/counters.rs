@@ -21,6 +21,8 @@ pub struct Counters {
     pub(crate) overflows: Count,
     pub(crate) rearmed: Count,
     pub(crate) rings: Count,
+    pub(crate) promoted: Count,
+    pub(crate) demoted: Count,
 }
 
 impl Counters {
@@ -36,6 +38,8 @@ impl Counters {
             overflows: self.overflows.get(),
             rearmed: self.rearmed.get(),
             rings: self.rings.get(),
+            promoted: self.promoted.get(),
+            demoted: self.demoted.get(),
         }
     }
 }

@@ -1,17 +1,67 @@
 //! What the engines on direct descriptors share: how large a ring is made, and how its events are counted.
 
-use crate::Counters;
-use crate::Options;
-use crate::acceptor::MULTISHOT_ROOM;
-use fourtuple_ring::{Feature, Ring, RingCounters, RingSet, table_slots_max};
+use crate::acceptor::{MULTISHOT_ROOM, ring_failed, setup_failed};
+use crate::engine::buffer_bytes;
+use crate::{Counters, Options, ServeError};
+use fourtuple_ring::{Feature, Ring, RingCounters, RingSet, Setup, table_slots_max};
 use fourtuple_spec::record::Grant;
+use std::os::fd::{AsFd, OwnedFd};
 
 /// The key under which the stop event is watched.
 pub(crate) const STOP_KEY: u32 = 1;
 
+/// Rings from which on there are many, of which few are busy at a time: what each of them takes of its
+/// own, beside what its connections do, is a part of what a connection costs.
+const MANY_RINGS: u32 = 4;
+/// Entries of the queues: submission, completion. The completion queue's length is also what the kernel
+/// sizes the table by that a cancel looks a request up in.
+const QUEUES: (u32, u32) = (1024, 4096);
+const QUEUES_OF_MANY: (u32, u32) = (512, 2048);
+/// Buffers of a ring that serves alone. The kernel takes them in turn, so they all pass through the
+/// cache; two turns of the loop hold some of them at once, a few dozen each: those whose sends are
+/// queued, and those that the kernel fills meanwhile.
+const BUFFERS: u16 = 256;
+const BUFFERS_OF_MANY: u16 = 128;
+/// Bytes of a buffer, at least.
+const BUFFER_BYTES_MIN: usize = 2048;
+const BUFFER_BYTES_MIN_OF_MANY: usize = 256;
+
+/// A ring as every engine here sets it up, so that what they differ in is what they do with it.
+fn setup(options: &Options) -> Setup {
+    let (submissions, completions) = if has_many_rings(options) {
+        QUEUES_OF_MANY
+    } else {
+        QUEUES
+    };
+    Setup::new(slots_per_ring(options)).queues(submissions, completions)
+}
+
+/// A ring that receives nothing.
+pub(crate) fn holding_ring(options: &Options) -> Result<Ring, ServeError> {
+    setup(options).build().map_err(setup_failed)
+}
+
+/// A ring with buffers to receive into.
+pub(crate) fn receiving_ring(options: &Options) -> Result<Ring, ServeError> {
+    let (buffers, bytes_min) = if has_many_rings(options) {
+        (BUFFERS_OF_MANY, BUFFER_BYTES_MIN_OF_MANY)
+    } else {
+        (BUFFERS, BUFFER_BYTES_MIN)
+    };
+    let bytes = buffer_bytes(options.message_bytes, bytes_min) as u32;
+    let setup = setup(options).buffers(buffers, bytes);
+    setup.build().map_err(setup_failed)
+}
+
+/// Has the first ring hear when the server is asked to stop: an event under [`STOP_KEY`].
+pub(crate) fn watch_stop(rings: &mut RingSet, stop: &OwnedFd) -> Result<(), ServeError> {
+    let ring = rings.ring(0);
+    ring.watch(stop.as_fd(), STOP_KEY).map_err(ring_failed)
+}
+
 /// Slots of one ring's table: as many as the expected connections need with room for multishot
 /// accept, within what limits allow.
-pub(crate) fn slots_per_ring(options: &Options) -> u32 {
+fn slots_per_ring(options: &Options) -> u32 {
     let limit = table_slots_max();
     let wanted = match (options.slots_per_ring, options.connections) {
         (Some(slots), _) => slots,
@@ -21,11 +71,12 @@ pub(crate) fn slots_per_ring(options: &Options) -> u32 {
     wanted.clamp(1, limit)
 }
 
-/// How many rings the expected connections will need; 1 where they are not known.
-pub(crate) fn rings_expected(options: &Options) -> u32 {
-    options.connections.map_or(1, |connections| {
+/// Whether the expected connections will need many rings.
+fn has_many_rings(options: &Options) -> bool {
+    let rings = options.connections.map_or(1, |connections| {
         connections.div_ceil(slots_per_ring(options))
-    })
+    });
+    rings >= MANY_RINGS
 }
 
 /// What the kernel granted to a ring, as records tell it.

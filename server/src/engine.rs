@@ -1,7 +1,7 @@
 //! What an engine is, and the table of them. A new engine is one file and one row here.
 
 use crate::{Counters, Options, ServeError};
-use crate::{epoll, keeper, null, spin, tasks, uring};
+use crate::{epoll, keeper, null, spin, tasks, uring, uring_hybrid, uring_poll};
 use fourtuple_spec::Engine;
 use fourtuple_spec::record::Grant;
 use std::net::TcpListener;
@@ -40,7 +40,9 @@ pub(crate) fn constructor(options: &Options) -> Constructor {
         return keeper::new;
     }
     match options.engine {
-        Engine::Uring | Engine::UringPoll | Engine::UringHybrid => uring::new,
+        Engine::Uring => uring::new,
+        Engine::UringPoll => uring_poll::new,
+        Engine::UringHybrid => uring_hybrid::new,
         Engine::Epoll => epoll::new,
         Engine::Tokio => tasks::new,
         Engine::Spin => spin::new,

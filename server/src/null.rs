@@ -3,13 +3,13 @@
 //! The control of the memory ledger: what a connection costs before anybody waits for its data. It
 //! does not hear a peer go, so its slots are free again only when it stops.
 
-use crate::acceptor::{Acceptor, ring_failed, setup_failed};
+use crate::acceptor::{Acceptor, ring_failed};
 use crate::direct::{self, RingCounts, STOP_KEY};
 use crate::engine::{Serve, Worker};
 use crate::{Counters, ServeError};
-use fourtuple_ring::{Event, RingSet, Setup};
+use fourtuple_ring::{Event, RingSet};
 use fourtuple_spec::record::Grant;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 struct Null {
@@ -22,11 +22,9 @@ struct Null {
 /// Prepares the first ring; more follow as its table fills.
 pub(crate) fn new(worker: Worker) -> Result<Box<dyn Serve>, ServeError> {
     RingCounts::keep(&worker.counters);
-    let slots = direct::slots_per_ring(&worker.options);
+    let options = worker.options;
     let mut rings = RingSet::default();
-    let mut acceptor = Acceptor::new(worker.listener, move |_| {
-        Setup::new(slots).build().map_err(setup_failed)
-    });
+    let mut acceptor = Acceptor::new(worker.listener, move |_| direct::holding_ring(&options));
     acceptor.add_ring(&mut rings)?;
     Ok(Box::new(Null {
         rings,
@@ -43,24 +41,18 @@ impl Serve for Null {
 
     fn serve(mut self: Box<Self>) -> Result<(), ServeError> {
         let mut counts = RingCounts::default();
-        self.rings
-            .ring(0)
-            .watch(self.stop.as_fd(), STOP_KEY)
-            .map_err(ring_failed)?;
+        direct::watch_stop(&mut self.rings, &self.stop)?;
         loop {
             self.acceptor.advance(&mut self.rings)?;
             self.rings.wait(None).map_err(ring_failed)?;
-            for position in 0..self.rings.hot_count() {
-                let index = self.rings.hot(position);
-                while let Some(event) = self.rings.ring(index).pop() {
-                    match event {
-                        Event::Accepted { result, shot } => {
-                            let slot = self.acceptor.accepted(index, result, shot)?;
-                            self.counters.accepted.add(u64::from(slot.is_some()));
-                        }
-                        Event::Readable { key: STOP_KEY, .. } => return Ok(()),
-                        _ => {}
+            while let Some((ring_index, event)) = self.rings.pop() {
+                match event {
+                    Event::Accepted { result, shot } => {
+                        let slot = self.acceptor.accepted(ring_index, result, shot)?;
+                        self.counters.accepted.add(u64::from(slot.is_some()));
                     }
+                    Event::Readable { key: STOP_KEY, .. } => return Ok(()),
+                    _ => {}
                 }
             }
             counts.tell(&self.counters, &self.rings);

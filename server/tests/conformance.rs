@@ -50,6 +50,8 @@ scenarios! {
 
 engines! {
     uring => Engine::Uring,
+    uring_poll => Engine::UringPoll,
+    uring_hybrid => Engine::UringHybrid,
     epoll => Engine::Epoll,
     tokio => Engine::Tokio,
     spin => Engine::Spin,

@@ -288,6 +288,12 @@ pub struct ServerCounters {
     pub rearmed: Option<u64>,
     /// Rings in use.
     pub rings: Option<u64>,
+    /// Connections that proved busy and were given a receive that stays armed.
+    #[serde(default)]
+    pub promoted: Option<u64>,
+    /// Connections that fell idle and were taken that receive again.
+    #[serde(default)]
+    pub demoted: Option<u64>,
 }
 
 /// Events counted by the client over the whole run.

@@ -128,6 +128,8 @@ fn sum(all: &[ServerCounters]) -> ServerCounters {
         overflows: total(|counters| counters.overflows),
         rearmed: total(|counters| counters.rearmed),
         rings: total(|counters| counters.rings),
+        promoted: total(|counters| counters.promoted),
+        demoted: total(|counters| counters.demoted),
     }
 }
 

@@ -1,0 +1,172 @@
+//! How the ring engines send what they have received: one send in flight on a connection at most.
+//!
+//! The usual echo is sent straight from the buffer that it was received in. A send that cannot go out
+//! keeps its buffer, so when few buffers are left echoes are sent from copies instead, and no number of
+//! stuck peers takes the last buffer from the others.
+//!
+//! An engine whose receives stay armed gets more while a send is in flight. That is gathered on the
+//! heap and sent as one when the send has ended. A peer that does not read makes its gathering grow:
+//! past [`GATHERED_BYTES_MAX`] its receive is cancelled until the gathering is gone, so TCP's window
+//! closes on it. A gathering exists only while it is needed.
+
+use crate::ServeError;
+use crate::acceptor::ring_failed;
+use crate::state::State;
+use fourtuple_ring::{Errno, Lease, Ring, RingSet, Sent, Slot};
+use std::collections::{HashMap, VecDeque};
+
+/// What one connection may gather while its peer does not read. The receive that is being cancelled
+/// may add a few buffers more.
+const GATHERED_BYTES_MAX: usize = 256 * 1024;
+/// Starved receives tried again at one turn: all at once would empty the buffers at once.
+const FED_AT_ONCE: usize = 16;
+
+/// What connections of all rings have gathered.
+#[derive(Default)]
+pub(crate) struct Outbox {
+    gathered: HashMap<(usize, u32), Vec<u8>>,
+}
+
+impl Outbox {
+    /// Sends what was received, or gathers it behind the send that is in flight.
+    #[inline]
+    pub(crate) fn echo(
+        &mut self,
+        ring_index: usize,
+        ring: &mut Ring,
+        state: &mut State,
+        slot: Slot,
+        lease: Lease,
+    ) -> Result<(), ServeError> {
+        if state.has(State::BROKEN) {
+            ring.recycle(lease);
+            return Ok(());
+        }
+        if !state.has(State::SENDING) {
+            return send(ring, state, slot, lease);
+        }
+        let gathered = self.gathered.entry((ring_index, slot.index())).or_default();
+        gathered.extend_from_slice(ring.bytes(&lease));
+        ring.recycle(lease);
+        state.set(State::GATHERED);
+        if gathered.len() >= GATHERED_BYTES_MAX && !state.has(State::PAUSED) {
+            state.set(State::PAUSED);
+            if state.has(State::RECEIVING) {
+                return ring.cancel_receive(slot).map_err(ring_failed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what is gathered unless a send is in flight; of a broken connection it is thrown away.
+    pub(crate) fn flush(
+        &mut self,
+        ring_index: usize,
+        ring: &mut Ring,
+        state: &mut State,
+        slot: Slot,
+    ) -> Result<(), ServeError> {
+        if !state.has(State::GATHERED) || state.has(State::SENDING) && !state.has(State::BROKEN) {
+            return Ok(());
+        }
+        let bytes = self.gathered.remove(&(ring_index, slot.index()));
+        state.clear(State::GATHERED | State::PAUSED);
+        if state.has(State::BROKEN) {
+            return Ok(());
+        }
+        state.set(State::SENDING);
+        ring.send_owned(slot, bytes.unwrap_or_default())
+            .map_err(ring_failed)
+    }
+}
+
+/// Sends what was received. No other send may be in flight on that connection.
+#[inline]
+pub(crate) fn send(
+    ring: &mut Ring,
+    state: &mut State,
+    slot: Slot,
+    lease: Lease,
+) -> Result<(), ServeError> {
+    state.set(State::SENDING);
+    let (free, all) = ring.buffers_free();
+    if free >= all / 4 {
+        return ring.send_lease(slot, lease).map_err(ring_failed);
+    }
+    let copy = ring.bytes(&lease).to_vec();
+    ring.recycle(lease);
+    ring.send_owned(slot, copy).map_err(ring_failed)
+}
+
+/// Takes back the memory of a send that has ended, and sends what it left. The kernel was asked for
+/// all of it, so that is rare, and an error ends it.
+#[inline]
+pub(crate) fn sent(
+    ring: &mut Ring,
+    state: &mut State,
+    slot: Slot,
+    memory: Sent,
+    result: Result<usize, Errno>,
+) -> Result<(), ServeError> {
+    let unsent = |bytes: &[u8]| match result {
+        Ok(sent) if sent < bytes.len() => Some(bytes[sent..].to_vec()),
+        _ => None,
+    };
+    let mut rest = None;
+    match memory {
+        Sent::Lease(lease) => {
+            rest = unsent(ring.bytes(&lease));
+            ring.recycle(lease);
+        }
+        Sent::Owned(bytes) => rest = unsent(&bytes),
+        Sent::Pattern => {}
+    }
+    if let Some(rest) = rest {
+        return ring.send_owned(slot, rest).map_err(ring_failed);
+    }
+    state.clear(State::SENDING);
+    if result.is_err() {
+        state.set(State::BROKEN);
+    }
+    Ok(())
+}
+
+/// Closes a connection once nothing of it is in the kernel.
+pub(crate) fn close_when_quiet(
+    ring: &mut Ring,
+    state: &mut State,
+    slot: Slot,
+) -> Result<(), ServeError> {
+    const BUSY: u16 = State::RECEIVING | State::POLLING | State::SENDING;
+    if state.has(BUSY | State::CLOSING | State::STARVED) {
+        return Ok(());
+    }
+    state.set(State::CLOSING);
+    ring.close(slot).map_err(ring_failed)
+}
+
+/// Connections whose receive ended for want of a buffer, in the order in which they did.
+#[derive(Default)]
+pub(crate) struct Starved(VecDeque<(usize, Slot)>);
+
+impl Starved {
+    pub(crate) fn push(&mut self, ring_index: usize, slot: Slot) {
+        self.0.push_back((ring_index, slot));
+    }
+
+    /// How many to look at in this turn.
+    #[inline]
+    pub(crate) fn count(&self) -> usize {
+        self.0.len().min(FED_AT_ONCE)
+    }
+
+    /// The first of them, if there is a buffer for it; otherwise it is the last from now on.
+    pub(crate) fn next(&mut self, rings: &mut RingSet) -> Option<(usize, Slot)> {
+        let (ring_index, slot) = self.0.pop_front()?;
+        if rings.ring(ring_index).buffers_free().0 == 0 {
+            self.push(ring_index, slot);
+            return None;
+        }
+        Some((ring_index, slot))
+    }
+}

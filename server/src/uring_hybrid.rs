@@ -1,0 +1,305 @@
+//! `uring-hybrid`: multishot receive for connections that are busy, poll for those that are idle.
+//!
+//! An idle connection costs the kernel one request (256 B), as in `uring-poll`; a busy one is served as
+//! by `uring`, with a third of the memory's price and none of its delay for the idle ones. Which is which
+//! is [`crate::heat`]'s affair: the second message within half a second makes a connection hot, a second
+//! without any makes it cold.
+//!
+//! The poll is a single one, not multishot: it is over when it has fired, so to turn hot needs no
+//! cancel, and it is armed again when the echo is out, so a peer that does not read is not received from.
+//! To turn cold takes a cancel, which searches a chain of the kernel's table of requests: a few each
+//! turn, for hot connections alone, once a second of silence each.
+
+use crate::acceptor::{Acceptor, ring_failed};
+use crate::direct::{self, RingCounts, STOP_KEY};
+use crate::engine::{Serve, Worker};
+use crate::heat::{Heard, Heat, TICK};
+use crate::outbox::{self, Outbox, Starved};
+use crate::state::{PerSlot, State};
+use crate::{Counters, ServeError};
+use fourtuple_ring::{Errno, Event, Readiness, Received, RingSet, Sent, Shot, Slot};
+use fourtuple_spec::record::Grant;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Hot connections looked at in one turn, and turned cold in one.
+const LOOKED_AT_ONCE: usize = 512;
+const COOLED_AT_ONCE: usize = 16;
+
+/// The key of the ticks.
+const TICK_KEY: u32 = 2;
+
+/// What is remembered of a connection: four bytes.
+#[derive(Clone, Copy, Default)]
+struct Connection {
+    state: State,
+    heard: Heard,
+}
+
+struct UringHybrid {
+    rings: RingSet,
+    acceptor: Acceptor,
+    connections: PerSlot<Connection>,
+    heat: Heat,
+    outbox: Outbox,
+    starved: Starved,
+    stop: OwnedFd,
+    counters: Arc<Counters>,
+}
+
+/// Prepares the first ring; more follow as its table fills.
+pub(crate) fn new(worker: Worker) -> Result<Box<dyn Serve>, ServeError> {
+    RingCounts::keep(&worker.counters);
+    worker.counters.promoted.keep();
+    worker.counters.demoted.keep();
+    let options = worker.options;
+    let mut rings = RingSet::default();
+    let mut acceptor = Acceptor::new(worker.listener, move |_| direct::receiving_ring(&options));
+    acceptor.add_ring(&mut rings)?;
+    Ok(Box::new(UringHybrid {
+        rings,
+        acceptor,
+        connections: PerSlot::new(),
+        heat: Heat::default(),
+        outbox: Outbox::default(),
+        starved: Starved::default(),
+        stop: worker.stop,
+        counters: worker.counters,
+    }))
+}
+
+impl Serve for UringHybrid {
+    fn granted(&self) -> Vec<Grant> {
+        direct::grants(self.rings.first())
+    }
+
+    fn serve(mut self: Box<Self>) -> Result<(), ServeError> {
+        let mut counts = RingCounts::default();
+        direct::watch_stop(&mut self.rings, &self.stop)?;
+        loop {
+            self.acceptor.advance(&mut self.rings)?;
+            self.feed_some()?;
+            if self.heat.begins_to_tick() {
+                let ring = self.rings.ring(0);
+                ring.elapse(TICK, TICK_KEY).map_err(ring_failed)?;
+            }
+            self.cool_some()?;
+            let patience = self.heat.is_sweeping().then_some(Duration::ZERO);
+            self.rings.wait(patience).map_err(ring_failed)?;
+            while let Some((ring_index, event)) = self.rings.pop() {
+                if matches!(event, Event::Readable { key: STOP_KEY, .. }) {
+                    return Ok(());
+                }
+                self.handle(ring_index, event)?;
+            }
+            counts.tell(&self.counters, &self.rings);
+        }
+    }
+}
+
+impl UringHybrid {
+    #[inline]
+    fn handle(&mut self, ring_index: usize, event: Event) -> Result<(), ServeError> {
+        match event {
+            Event::Received { slot, result, shot } => self.received(ring_index, slot, result, shot),
+            Event::Sent {
+                slot,
+                memory,
+                result,
+            } => self.sent(ring_index, slot, memory, result),
+            Event::Ready { slot, result, .. } => self.ready(ring_index, slot, result),
+            Event::Elapsed { .. } => {
+                self.heat.ticked();
+                Ok(())
+            }
+            Event::Accepted { result, shot } => {
+                let accepted = self.acceptor.accepted(ring_index, result, shot)?;
+                accepted.map_or(Ok(()), |slot| self.begin(ring_index, slot))
+            }
+            Event::Closed { slot, .. } => {
+                let state = &mut self.connections.at(ring_index, slot).state;
+                state.clear(State::HOT);
+                self.acceptor.closed(ring_index);
+                self.counters.closed.add(1);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn begin(&mut self, ring_index: usize, slot: Slot) -> Result<(), ServeError> {
+        self.counters.accepted.add(1);
+        self.connections.cover(&mut self.rings, ring_index);
+        let heard = self.heat.never();
+        let connection = self.connections.at(ring_index, slot);
+        // The slot may still be listed for an earlier connection, and is never listed twice.
+        connection.state.keep(State::LISTED);
+        connection.heard = heard;
+        self.settle(ring_index, slot)
+    }
+
+    /// A polled connection has something: it is received from, and from then on if it is busy.
+    fn ready(
+        &mut self,
+        ring_index: usize,
+        slot: Slot,
+        result: Result<Readiness, Errno>,
+    ) -> Result<(), ServeError> {
+        let connection = self.connections.at(ring_index, slot);
+        let state = &mut connection.state;
+        let ring = self.rings.ring(ring_index);
+        state.clear(State::POLLING);
+        match result {
+            Ok(Readiness::Data) if self.heat.is_recent(connection.heard) => {
+                state.set(State::RECEIVING | State::HOT);
+                self.counters.promoted.add(1);
+                if !state.has(State::LISTED) {
+                    state.set(State::LISTED);
+                    self.heat.list(ring_index, slot);
+                }
+                ring.receive_now(slot).map_err(ring_failed)
+            }
+            Ok(_) => {
+                state.set(State::RECEIVING);
+                ring.receive_ready(slot).map_err(ring_failed)
+            }
+            Err(Errno::CANCELED | Errno::AGAIN | Errno::INTR) => self.settle(ring_index, slot),
+            Err(_) => {
+                state.set(State::BROKEN);
+                self.settle(ring_index, slot)
+            }
+        }
+    }
+
+    #[inline]
+    fn received(
+        &mut self,
+        ring_index: usize,
+        slot: Slot,
+        result: Result<Received, Errno>,
+        shot: Shot,
+    ) -> Result<(), ServeError> {
+        let Connection { state, heard } = self.connections.at(ring_index, slot);
+        let ring = self.rings.ring(ring_index);
+        match result {
+            Ok(Received::Data(lease)) => {
+                self.counters.received_bytes.add(lease.bytes() as u64);
+                *heard = self.heat.hear();
+                self.outbox.echo(ring_index, ring, state, slot, lease)?;
+                if shot == Shot::Armed {
+                    return Ok(());
+                }
+            }
+            Ok(Received::End) => state.set(State::ENDED),
+            Err(Errno::NOBUFS) => {
+                state.set(State::STARVED);
+                self.starved.push(ring_index, slot);
+            }
+            Err(Errno::CANCELED | Errno::AGAIN | Errno::INTR) => {}
+            Err(_) => state.set(State::BROKEN),
+        }
+        if shot == Shot::Ended {
+            state.clear(State::RECEIVING);
+        }
+        self.settle(ring_index, slot)
+    }
+
+    #[inline]
+    fn sent(
+        &mut self,
+        ring_index: usize,
+        slot: Slot,
+        memory: Sent,
+        result: Result<usize, Errno>,
+    ) -> Result<(), ServeError> {
+        let state = &mut self.connections.at(ring_index, slot).state;
+        outbox::sent(self.rings.ring(ring_index), state, slot, memory, result)?;
+        // The hot path: nothing gathered, still receiving.
+        if state.is(State::RECEIVING | State::HOT | State::LISTED) {
+            return Ok(());
+        }
+        self.settle(ring_index, slot)
+    }
+
+    /// Does what a connection's state asks for next: send on, receive or poll again, or close.
+    fn settle(&mut self, ring_index: usize, slot: Slot) -> Result<(), ServeError> {
+        const NOT_NOW: u16 = State::RECEIVING | State::POLLING | State::PAUSED | State::STARVED;
+        let state = &mut self.connections.at(ring_index, slot).state;
+        let ring = self.rings.ring(ring_index);
+        self.outbox.flush(ring_index, ring, state, slot)?;
+        if state.is_over() {
+            if state.has(State::RECEIVING) {
+                // Broken by a failed send: the receive has to end before the slot can be closed.
+                return ring.cancel_receive(slot).map_err(ring_failed);
+            }
+            return outbox::close_when_quiet(ring, state, slot);
+        }
+        if state.has(NOT_NOW) {
+            return Ok(());
+        }
+        if state.has(State::HOT) {
+            state.set(State::RECEIVING);
+            self.counters.rearmed.add(1);
+            ring.receive(slot).map_err(ring_failed)
+        } else if !state.has(State::SENDING) {
+            state.set(State::POLLING);
+            ring.poll_once(slot).map_err(ring_failed)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Moves the clock's hand on: hot connections that have fallen silent are polled again.
+    #[inline]
+    fn cool_some(&mut self) -> Result<(), ServeError> {
+        let mut cooled = 0;
+        for _ in 0..LOOKED_AT_ONCE {
+            let Some((ring_index, slot_index)) = self.heat.advance() else {
+                break;
+            };
+            let connection = self.connections.at_index(ring_index, slot_index);
+            let is_hot = connection.state.has(State::HOT);
+            if is_hot && !self.heat.is_long_ago(connection.heard) {
+                continue;
+            }
+            connection.state.clear(State::HOT | State::LISTED);
+            self.heat.unlist();
+            if is_hot {
+                cooled += 1;
+                self.cool(ring_index, slot_index)?;
+            }
+            if cooled == COOLED_AT_ONCE {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The end of its receive, or of whatever else it is about, leads to a poll.
+    fn cool(&mut self, ring_index: usize, slot_index: u32) -> Result<(), ServeError> {
+        self.counters.demoted.add(1);
+        let ring = self.rings.ring(ring_index);
+        let slot = ring.slot(slot_index);
+        let state = self.connections.at(ring_index, slot).state;
+        if state.has(State::RECEIVING) && !state.is_over() {
+            return ring.cancel_receive(slot).map_err(ring_failed);
+        }
+        Ok(())
+    }
+
+    /// Arms a few of the receives that ended for want of a buffer.
+    #[inline]
+    fn feed_some(&mut self) -> Result<(), ServeError> {
+        for _ in 0..self.starved.count() {
+            if let Some((ring_index, slot)) = self.starved.next(&mut self.rings) {
+                self.connections
+                    .at(ring_index, slot)
+                    .state
+                    .clear(State::STARVED);
+                self.settle(ring_index, slot)?;
+            }
+        }
+        Ok(())
+    }
+}
