@@ -142,6 +142,14 @@ pub fn theil_sen(points: &[(f64, f64)]) -> Option<Interval> {
     })
 }
 
+/// A straight line through points: [`theil_sen`]'s slope with its interval, and the median of what is
+/// left of each y as the value at zero.
+pub fn theil_sen_line(points: &[(f64, f64)]) -> Option<(Interval, f64)> {
+    let slope = theil_sen(points)?;
+    let left: Vec<f64> = points.iter().map(|(x, y)| y - slope.estimate * x).collect();
+    Some((slope, median(&left)?))
+}
+
 /// How many of the sorted slopes lie outside the interval on each side.
 ///
 /// The number of discordant pairs of n points without a trend has the distribution of inversions of
@@ -364,7 +372,9 @@ mod tests {
             .map(|count| (f64::from(count) * 1e5, f64::from(count) * 7.8e8 + 5e7))
             .collect();
         points[3].1 *= 3.0;
-        assert_near(theil_sen(&points).unwrap().estimate, 7_800.0, 1e-6);
+        let (slope, at_zero) = theil_sen_line(&points).unwrap();
+        assert_near(slope.estimate, 7_800.0, 1e-6);
+        assert_near(at_zero, 5e7, 1e-3);
     }
 
     #[test]

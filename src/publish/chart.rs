@@ -3,7 +3,9 @@
 use super::draw;
 use super::facts;
 use super::format;
-use super::frame::{self, MARGIN, PLOT_BOTTOM, PLOT_TOP, Panel, VerticalAxis};
+use super::frame::{
+    self, HorizontalAxis, MARGIN, PLOT_BOTTOM, PLOT_TOP, Panel, VerticalAxis, named_counts,
+};
 use super::group::Group;
 use super::labels::{Area, text_width};
 use super::lines::{self, Line};
@@ -11,7 +13,9 @@ use super::metric::Metric;
 use super::scale::{Scale, linear_ticks, log_bounds, log_ticks};
 use super::svg::{Svg, WIDTH};
 use super::theme::Theme;
-use super::{chart_cpu, chart_growth, chart_latency, chart_memory, chart_throughput};
+use super::{chart_cpu, chart_growth, chart_idle, chart_latency, chart_memory, chart_model};
+use super::{chart_price, chart_rounds, chart_setup, chart_throughput};
+use fourtuple_spec::Record;
 
 /// One chart: what it is called and who draws it.
 pub struct Chart {
@@ -24,7 +28,7 @@ pub struct Chart {
 }
 
 /// Every chart, in the order in which a report shows them.
-pub const CHARTS: [Chart; 5] = [
+pub const CHARTS: [Chart; 8] = [
     Chart {
         name: "throughput",
         alternative: "Verified echoes a second against connections, one line an engine",
@@ -49,6 +53,45 @@ pub const CHARTS: [Chart; 5] = [
         name: "growth",
         alternative: "Kernel bytes of one connection against connections, one line an engine",
         draw: chart_growth::draw,
+    },
+    Chart {
+        name: "model",
+        alternative: "Memory against connections: the line through small runs, and the larger runs that it predicts",
+        draw: chart_model::draw,
+    },
+    Chart {
+        name: "setup",
+        alternative: "Connections opened a second against connections open, one line an engine",
+        draw: chart_setup::draw,
+    },
+    Chart {
+        name: "rounds",
+        alternative: "Verified echoes a second of a full round against connections active at once, one line an engine",
+        draw: chart_rounds::draw,
+    },
+];
+
+/// A chart of records that are in no group.
+pub struct RestChart {
+    /// Its name in file names.
+    pub name: &'static str,
+    /// What it shows, for those who do not see it.
+    pub alternative: &'static str,
+    /// Draws it; `None` where the records have nothing to show.
+    pub draw: fn(&[Record], &Theme) -> Option<String>,
+}
+
+/// Every chart of what is in no group.
+pub const REST_CHARTS: [RestChart; 2] = [
+    RestChart {
+        name: "prices",
+        alternative: "Kernel bytes of one connection in each state of its life, one bar a state",
+        draw: chart_price::draw,
+    },
+    RestChart {
+        name: "idle",
+        alternative: "Verified echoes a second of the busy connections against the bytes of an idle one, one dot an engine",
+        draw: chart_idle::draw,
     },
 ];
 
@@ -98,10 +141,14 @@ pub fn line_chart(group: &Group<'_>, theme: &Theme, chart: &LineChart<'_>) -> Op
             y: scale,
         };
         let is_labelled = index == 0;
+        let horizontal = HorizontalAxis {
+            title: "connections",
+            ticks: &named_counts(&counts, &panel.x),
+        };
         frame::axes(
             &mut svg,
             &panel,
-            &counts,
+            &horizontal,
             &VerticalAxis {
                 title,
                 ticks: &ticks,
@@ -117,8 +164,17 @@ pub fn line_chart(group: &Group<'_>, theme: &Theme, chart: &LineChart<'_>) -> Op
 }
 
 fn vertical(chart: &LineChart<'_>, least: f64, greatest: f64) -> (Scale, Vec<(f64, String)>) {
+    up(chart.spread, chart.tick_form, (least, greatest))
+}
+
+/// A vertical scale between the least and the greatest value, and its ticks.
+pub fn up(
+    spread: Spread,
+    tick_form: fn(f64) -> String,
+    (least, greatest): (f64, f64),
+) -> (Scale, Vec<(f64, String)>) {
     let range = (PLOT_BOTTOM, PLOT_TOP);
-    let (scale, ticks) = match chart.spread {
+    let (scale, ticks) = match spread {
         Spread::FromZero => (
             Scale::linear_from_zero(greatest, range),
             linear_ticks(greatest),
@@ -128,9 +184,7 @@ fn vertical(chart: &LineChart<'_>, least: f64, greatest: f64) -> (Scale, Vec<(f6
             (Scale::log(low, high, range), log_ticks(low, high))
         }
     };
-    let labelled = ticks
-        .into_iter()
-        .map(|tick| (tick, (chart.tick_form)(tick)));
+    let labelled = ticks.into_iter().map(|tick| (tick, tick_form(tick)));
     (scale, labelled.collect())
 }
 
@@ -145,7 +199,7 @@ fn horizontal(counts: &[u32], area: &Area) -> Scale {
 }
 
 /// Panels side by side: room on the left for the ticks, on the right of each for the labels of its lines.
-fn areas(per_panel: &[Vec<Line>], ticks: &[(f64, String)], has_margin: bool) -> Vec<Area> {
+pub fn areas(per_panel: &[Vec<Line>], ticks: &[(f64, String)], has_margin: bool) -> Vec<Area> {
     let tick_width = ticks
         .iter()
         .map(|(_, label)| text_width(label, 13.0))
@@ -175,6 +229,84 @@ fn areas(per_panel: &[Vec<Line>], ticks: &[(f64, String)], has_margin: bool) -> 
             }
         })
         .collect()
+}
+
+/// A chart of lines over something else than the connection counts of points.
+pub struct Course<'a> {
+    /// Its title.
+    pub title: &'a str,
+    /// Where its numbers come from.
+    pub subtitle: &'a str,
+    /// What is across.
+    pub across: &'a str,
+    /// What is up.
+    pub upward: &'a str,
+    /// The lines; a mark's connections are what is across.
+    pub lines: &'a [Line],
+    /// How what is across is spread.
+    pub spread: Spread,
+    /// How to read it, in sentences.
+    pub caption: &'a [String],
+}
+
+/// Draws such a chart, its values from zero; `None` if no line has a value.
+pub fn course_chart(theme: &Theme, chart: &Course<'_>) -> Option<String> {
+    let (_, greatest) = lines::extent(chart.lines)?;
+    let mut counts: Vec<u32> = chart
+        .lines
+        .iter()
+        .flat_map(|line| &line.marks)
+        .map(|mark| mark.connections)
+        .collect();
+    counts.sort_unstable();
+    counts.dedup();
+    let (y, ticks) = up(Spread::FromZero, format::short, (0.0, greatest));
+    let area = areas(&[chart.lines.to_vec()], &ticks, counts.len() > 1)[0];
+    let (x, named) = match chart.spread {
+        Spread::Log => {
+            let x = horizontal(&counts, &area);
+            let named = named_counts(&counts, &x);
+            (x, named)
+        }
+        Spread::FromZero => across_from_zero(f64::from(*counts.last()?), &area),
+    };
+    let panel = Panel { area, x, y };
+    let mut svg = Svg::new(theme);
+    frame::heading(&mut svg, chart.title, chart.subtitle);
+    let horizontal = HorizontalAxis {
+        title: chart.across,
+        ticks: &named,
+    };
+    let vertical = VerticalAxis {
+        title: chart.upward,
+        ticks: &ticks,
+        is_labelled: true,
+    };
+    frame::axes(&mut svg, &panel, &horizontal, &vertical);
+    draw::draw(&mut svg, &panel, chart.lines, &counts);
+    frame::caption(&mut svg, chart.caption);
+    let ends: Vec<String> = chart
+        .lines
+        .iter()
+        .map(|line| format!("{}: {}.", line.name, line.value))
+        .collect();
+    let description = format!(
+        "{}. {}, at the end: {}",
+        chart.subtitle,
+        chart.upward,
+        ends.join(" ")
+    );
+    Some(svg.finish(chart.title, &description))
+}
+
+/// A horizontal scale from zero to the greatest value itself, and its ticks.
+pub fn across_from_zero(greatest: f64, area: &Area) -> (Scale, Vec<(f64, String)>) {
+    let x = Scale::linear(0.0, greatest, (area.left, area.right - 6.0));
+    let within = linear_ticks(greatest)
+        .into_iter()
+        .filter(|tick| *tick <= greatest * 1.000_001);
+    let named = within.map(|tick| (tick, format::short(tick)));
+    (x, named.collect())
 }
 
 /// The ends of all lines in words.

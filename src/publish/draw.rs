@@ -8,6 +8,9 @@ use super::svg::{Anchor, Span, Stroke, Svg};
 const LABEL_SIZE: f64 = 14.0;
 const LABEL_HEIGHT: f64 = 19.0;
 
+/// A line of more points than this is a course, and has no dots.
+const DOTS_MAX: usize = 24;
+
 /// A line with its points placed.
 struct Placed<'a> {
     line: &'a Line,
@@ -162,6 +165,9 @@ fn finish(svg: &mut Svg, run: &mut Vec<(f64, f64)>, stroke: Stroke<'_>) {
 fn dots(svg: &mut Svg, panel: &Panel, one: &Placed<'_>) {
     let background = svg.theme.background;
     let colour = one.line.colour;
+    if one.points.len() > DOTS_MAX {
+        return;
+    }
     for (mark, point) in one.line.marks.iter().zip(&one.points) {
         for stray in &mark.strays {
             let centre = (point.0, panel.y.position(*stray));
@@ -321,7 +327,14 @@ fn interval_areas(panel: &Panel, one: &Placed<'_>) -> Vec<Area> {
         .collect()
 }
 
-fn name_and_value(svg: &mut Svg, (x, y): (f64, f64), anchor: Anchor, line: &Line, has_halo: bool) {
+/// A line's name and its last value, beside its end.
+pub fn name_and_value(
+    svg: &mut Svg,
+    (x, y): (f64, f64),
+    anchor: Anchor,
+    line: &Line,
+    has_halo: bool,
+) {
     let muted = svg.theme.muted;
     let is_engine = line.role == Role::Engine;
     let fill = if line.role == Role::Control {

@@ -6,13 +6,19 @@ use fourtuple_spec::record::{Host, Outcome, Record};
 
 /// One line: kernel, CPU and cores, load, runs a point, date.
 pub fn subtitle(group: &Group<'_>) -> String {
+    let runs = runs(group).map(|runs| format!("{runs} a point"));
+    origin(&group.records, &load(&group.shape), runs)
+}
+
+/// The same for records that are no group: what was asked, and how many runs, in words.
+pub fn origin(records: &[&Record], asked: &str, runs: Option<String>) -> String {
     let mut parts = vec![
-        distinct(&group.records, |record| kernel(&record.host)),
-        distinct(&group.records, |record| processor(&record.host)),
-        load(&group.shape),
+        distinct(records, |record| kernel(&record.host)),
+        distinct(records, |record| processor(&record.host)),
+        asked.to_owned(),
     ];
-    parts.extend(runs(group).map(|runs| format!("{runs} a point")));
-    parts.push(dates(&group.records));
+    parts.extend(runs);
+    parts.push(dates(records));
     parts.join(" · ")
 }
 
@@ -20,9 +26,10 @@ pub fn subtitle(group: &Group<'_>) -> String {
 fn load(shape: &Shape) -> String {
     let bytes = format::whole(f64::from(shape.message_bytes));
     format!(
-        "{bytes}-byte messages, depth {}, {} peers",
+        "{bytes}-byte messages, depth {}, {} peers{}",
         shape.depth,
-        super::group::kebab(&shape.peer)
+        super::group::kebab(&shape.peer),
+        shape.with_sysctls()
     )
 }
 

@@ -2,7 +2,9 @@
 //! and are nobody's measurement.
 
 use fourtuple_spec::record::*;
-use fourtuple_spec::{AddressMode, Case, ClientKind, Engine, Mode, NetworkChoice, Peer};
+use fourtuple_spec::{
+    AddressMode, Case, ClientKind, EndpointState, Engine, Mode, NetworkChoice, Peer,
+};
 use std::collections::BTreeMap;
 
 /// The connection counts of [`sweep`].
@@ -12,6 +14,8 @@ pub const COUNTS: [u32; 8] = [1, 10, 100, 1_000, 2_000, 5_000, 10_000, 20_000];
 fn rate(engine: Engine, connections: u32) -> Option<f64> {
     let column = match engine {
         Engine::Uring => [38.0, 140.0, 155.0, 139.0, 131.0, 121.0, 115.0, 109.0],
+        Engine::UringPoll => [34.0, 118.0, 131.0, 121.0, 112.0, 104.0, 99.0, 93.0],
+        Engine::UringHybrid => [37.0, 138.0, 151.0, 137.0, 129.0, 119.0, 113.0, 107.0],
         Engine::Epoll => [36.0, 136.0, 158.0, 123.0, 115.0, 102.0, 95.0, 90.0],
         Engine::Tokio => [36.0, 136.0, 136.0, 117.0, 112.0, 103.0, 98.0, 92.0],
         Engine::Spin => [52.0, 171.0, 188.0, 168.0, 155.0, 138.0, 128.0, 118.0],
@@ -95,6 +99,166 @@ pub fn control(mut record: Record, repeat: u32) -> Record {
     record.case.control = true;
     record.case.repeat = repeat;
     record
+}
+
+/// One run that only holds: no measured span, a full round at each of three windows, an idle minute.
+pub fn held(engine: Engine, connections: u32, repeat: u32) -> Record {
+    let mut record = record(engine, connections, repeat);
+    record.throughput = Throughput::default();
+    record.latency_ns = LatencyNs::default();
+    record.cpu = Cpu::default();
+    record.case.measure_ms = 0;
+    record.case.hold_ms = 60_000;
+    record.case.rounds = vec![100, 1_000, 10_000];
+    record.setup.block_connections = Some((connections / 50).max(1));
+    record.setup.block_seconds = (0..50)
+        .map(|block| {
+            let wave = wobble(engine, block, repeat) - 1.0;
+            f64::from(connections) / 50.0 / 47_300.0 * (1.0 + wave + f64::from(block) * 0.001)
+        })
+        .collect();
+    record.setup.prepared_bytes = (connections >= 200_000).then_some(9_000_000_000);
+    if engine.profile().echoes {
+        record.rounds = record
+            .case
+            .rounds
+            .iter()
+            .map(|window| round("round", *window, connections, engine))
+            .collect();
+        record
+            .rounds
+            .push(round("proof", 16_384, connections, engine));
+    }
+    record.hold = Some(Hold {
+        seconds: 60.0,
+        connections_lost: engine.profile().echoes.then_some(0),
+    });
+    record
+}
+
+fn round(phase: &str, window: u32, connections: u32, engine: Engine) -> Round {
+    let rate = rate(engine, window).unwrap_or(90_000.0) * 0.7;
+    let p50 = (f64::from(window) / rate * 1e9) as u64;
+    Round {
+        phase: phase.to_owned(),
+        active_connections: window,
+        echoes: u64::from(connections),
+        seconds: f64::from(connections) / rate,
+        echoes_per_second: Some(rate),
+        latency_ns: LatencyNs {
+            p50: Some(p50),
+            p99: Some(p50 * 3),
+            ..LatencyNs::default()
+        },
+    }
+}
+
+/// One run of which only some connections take part in the measured span.
+pub fn hot(engine: Engine, connections: u32, hot: u32, repeat: u32) -> Record {
+    let mut record = record(engine, connections, repeat);
+    let slower = |rate: f64| rate * 0.8;
+    record.throughput.echoes_per_second = rate(engine, hot).map(slower);
+    record.case.hot_connections = Some(hot);
+    record
+}
+
+/// One run that opened connections until memory was nearly full.
+pub fn ceiling(engine: Engine, held: u32) -> Record {
+    let mut record = self::held(engine, held, 0);
+    record.case.connections = 5_000_000;
+    record.case.until_full = true;
+    record.limiter = Some("memory".to_owned());
+    record
+}
+
+/// One run that held the server's endpoints in a state, before ghosts.
+pub fn price(state: EndpointState, engine: Engine, connections: u32, repeat: u32) -> Record {
+    let mut record = record(engine, connections, repeat);
+    let each = match state {
+        EndpointState::HalfOpen => 320.0,
+        EndpointState::TimeWait => 260.0,
+        EndpointState::Unread4096 => 8_600.0,
+        EndpointState::UnreadFull => 131_000.0,
+        EndpointState::SendFull => 2_600_000.0,
+        _ => {
+            3_800.0
+                + if state.is_engines() {
+                    60.0 * engine as u8 as f64
+                } else {
+                    0.0
+                }
+        }
+    };
+    record.throughput = Throughput::default();
+    record.latency_ns = LatencyNs::default();
+    record.case.state = Some(state);
+    record.case.peer = Peer::Ghost;
+    let fixed = 4e6 / f64::from(connections);
+    let noise = wobble(engine, connections, repeat) / 100.0 + 0.99;
+    record.memory.kernel_bytes_per_connection = Some((each + fixed) * noise);
+    record
+}
+
+/// A ceiling, prices of every state with the folk remedy, and hot sets among idle connections.
+pub fn rest(repeats: u32) -> Vec<Record> {
+    let mut records = vec![ceiling(Engine::Uring, 2_400_000)];
+    for repeat in 0..repeats {
+        for engine in [
+            Engine::Uring,
+            Engine::UringPoll,
+            Engine::UringHybrid,
+            Engine::Epoll,
+        ] {
+            records.push(record(engine, 10_000, repeat));
+            records.push(hot(engine, 1_000_000, 10_000, repeat));
+        }
+        records.push(held(Engine::Null, 1_000_000, repeat));
+        for (state, ..) in fourtuple_spec::case::ENDPOINT_STATES {
+            for connections in [10_000, 20_000, 30_000, 40_000, 50_000] {
+                let engines: &[Engine] = match state.is_engines() {
+                    true => &[
+                        Engine::Uring,
+                        Engine::UringPoll,
+                        Engine::UringHybrid,
+                        Engine::Epoll,
+                    ],
+                    false => &[Engine::Null],
+                };
+                let all = engines
+                    .iter()
+                    .map(|engine| price(state, *engine, connections, repeat));
+                records.extend(all);
+            }
+        }
+        let mut tuned = price(EndpointState::Accepted, Engine::Null, 10_000, repeat + 50);
+        tuned.case.repeat = repeat;
+        for name in ["net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem"] {
+            let value = "4096 4096 4096".to_owned();
+            tuned.case.sysctls.insert(name.to_owned(), value);
+        }
+        records.push(tuned);
+    }
+    records
+}
+
+/// A million with its lines: five counts that each engine holds, and the run that they predict.
+pub fn million(repeats: u32) -> Vec<Record> {
+    let mut records = Vec::new();
+    for repeat in 0..repeats {
+        for connections in [25_000, 40_000, 60_000, 80_000, 100_000, 1_000_000] {
+            for engine in [
+                Engine::Uring,
+                Engine::UringPoll,
+                Engine::UringHybrid,
+                Engine::Epoll,
+                Engine::Tokio,
+                Engine::Null,
+            ] {
+                records.push(held(engine, connections, repeat));
+            }
+        }
+    }
+    records
 }
 
 fn empty(engine: Engine, connections: u32, repeat: u32) -> Record {
@@ -185,13 +349,19 @@ fn memory(engine: Engine, connections: u32, repeat: u32) -> Memory {
     .into();
     match engine {
         Engine::Epoll | Engine::Tokio => by_cache.insert("eventpoll_epi".to_owned(), 130.0),
-        Engine::Uring => by_cache.insert("io_kiocb".to_owned(), 260.0),
+        Engine::Uring => {
+            by_cache.insert("kmalloc-512".to_owned(), 510.0);
+            by_cache.insert("io_kiocb".to_owned(), 260.0)
+        }
+        Engine::UringPoll => by_cache.insert("io_kiocb".to_owned(), 260.0),
+        Engine::UringHybrid => by_cache.insert("io_kiocb".to_owned(), 266.0),
         _ => None,
     };
     let fixed = 4e6 / f64::from(connections);
     let kernel = by_cache.values().sum::<f64>() + 60.0;
+    let kernel = (kernel + fixed) * (1.0 + 0.002 * f64::from(repeat % 3));
     Memory {
-        kernel_bytes_per_connection: Some((kernel + fixed) * (1.0 + 0.002 * f64::from(repeat % 3))),
+        kernel_bytes_per_connection: Some(kernel),
         server_user_bytes_per_connection: Some(match engine {
             Engine::Tokio => 4_864.0,
             Engine::Uring => 96.0,
@@ -199,8 +369,42 @@ fn memory(engine: Engine, connections: u32, repeat: u32) -> Memory {
         }),
         client_user_bytes_per_connection: Some(128.0),
         unattributed_share: Some(0.006),
+        ledger: vec![ledger(kernel, &by_cache, connections)],
         by_cache: Some(by_cache),
-        ledger: Vec::new(),
+    }
+}
+
+/// The ledger of connections at rest: rings, slab, and six thousandths that nothing explains.
+fn ledger(kernel: f64, by_cache: &BTreeMap<String, f64>, connections: u32) -> Ledger {
+    let all = |bytes: f64| (bytes * f64::from(connections)) as i64;
+    let caches = by_cache.iter().filter(|(name, _)| *name != "other");
+    let slab: f64 = by_cache.values().sum();
+    let parts = [
+        ("slab", all(slab)),
+        ("io_uring_rings", all(20.0)),
+        ("page_tables", all(kernel - slab - 20.0 - 0.006 * kernel)),
+        ("anonymous", all(136.0)),
+        ("page_cache", 0),
+    ];
+    Ledger {
+        phase: "settle".to_owned(),
+        taken_bytes: Some(all(kernel + 136.0)),
+        parts: parts
+            .map(|(name, bytes)| (name.to_owned(), Some(bytes)))
+            .into(),
+        unattributed_bytes: Some(all(0.006 * kernel)),
+        slab_by_cache: Some(
+            caches
+                .map(|(name, bytes)| (name.clone(), all(*bytes)))
+                .collect(),
+        ),
+        server_user_bytes: Some(all(8.0)),
+        client_user_bytes: Some(all(128.0)),
+        server_ring_bytes: Some(all(4.0)),
+        client_ring_bytes: Some(all(16.0)),
+        cgroup_bytes: Some(all(kernel * 0.94)),
+        cgroup_version: Some(2),
+        ..Ledger::default()
     }
 }
 

@@ -91,6 +91,44 @@ pub fn memory_bytes(value: u64) -> String {
     format!("{scaled:.decimals$}{SPACE}{}", UNITS[unit])
 }
 
+/// Bytes by powers of a thousand, three digits: `8.71 GB`, `12.3 MB`, `1.26 EB`.
+pub fn decimal_bytes(value: f64) -> String {
+    const UNITS: [&str; 7] = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
+    let mut scaled = value;
+    let mut unit = 0;
+    while scaled.abs() >= 999.5 && unit + 1 < UNITS.len() {
+        scaled /= 1_000.0;
+        unit += 1;
+    }
+    let text = if unit == 0 {
+        whole(scaled)
+    } else {
+        three_digits(scaled)
+    };
+    format!("{text}{SPACE}{}", UNITS[unit]).replace('-', "−")
+}
+
+/// The same on an axis: `8 GB`, `2.5 MB`.
+pub fn decimal_bytes_tick(value: f64) -> String {
+    let text = decimal_bytes(value);
+    match text.split_once(SPACE) {
+        Some((number, unit)) if number.contains('.') => {
+            let number = number.trim_end_matches('0').trim_end_matches('.');
+            format!("{number}{SPACE}{unit}")
+        }
+        _ => text,
+    }
+}
+
+/// A deviation with its sign: `+0.31 %`, `−2.00 %`.
+pub fn deviation(share: f64) -> String {
+    let text = format!("{:+.2}{SPACE}%", share * 100.0);
+    match text.strip_prefix("-0.00") {
+        Some(rest) => format!("+0.00{rest}"),
+        None => text.replace('-', "−"),
+    }
+}
+
 /// A share in per cent: `0.4 %`, `12 %`.
 pub fn percent(share: f64) -> String {
     let value = share * 100.0;
@@ -196,5 +234,10 @@ mod tests {
         assert_eq!(or_missing(None, bytes), "–");
         assert_eq!(shortened("Too many open files", 9), "Too many…");
         assert_eq!(plain(counted(1, "run")), "1 run");
+        assert_eq!(plain(decimal_bytes(8.714e9)), "8.71 GB");
+        assert_eq!(plain(decimal_bytes(812.0)), "812 B");
+        assert_eq!(plain(decimal_bytes_tick(2e9)), "2 GB");
+        assert_eq!(plain(deviation(-0.02)), "−2.00 %");
+        assert_eq!(plain(deviation(-1e-9)), "+0.00 %");
     }
 }

@@ -3,7 +3,7 @@
 use super::format;
 use super::labels::{Area, text_width};
 use super::scale::{Scale, count_ticks};
-use super::svg::{Anchor, HEIGHT, Span, Stroke, Svg, WIDTH};
+use super::svg::{Anchor, Span, Stroke, Svg, WIDTH};
 
 /// Distance of everything from the chart's edge.
 pub const MARGIN: f64 = 28.0;
@@ -33,6 +33,21 @@ pub struct VerticalAxis<'a> {
     pub ticks: &'a [(f64, String)],
     /// Whether the ticks are written, or only their gridlines drawn.
     pub is_labelled: bool,
+}
+
+/// What the horizontal axis says.
+pub struct HorizontalAxis<'a> {
+    /// What is along it, with its unit.
+    pub title: &'a str,
+    /// Values and what to call them.
+    pub ticks: &'a [(f64, String)],
+}
+
+/// The ticks of an axis of connection counts: those of the measured ones that can be named.
+pub fn named_counts(counts: &[u32], scale: &Scale) -> Vec<(f64, String)> {
+    let named = count_ticks(counts, scale, 46.0);
+    let tick = |count| (f64::from(count), format::short(f64::from(count)));
+    named.into_iter().map(tick).collect()
 }
 
 /// Title and, on one line or two, where the numbers come from.
@@ -70,15 +85,20 @@ pub fn caption(svg: &mut Svg, sentences: &[String]) {
         let from_last = (lines.len().min(2) - 1 - index) as f64;
         svg.text(
             MARGIN,
-            HEIGHT - 14.0 - 17.0 * from_last,
+            svg.height - 14.0 - 17.0 * from_last,
             Anchor::Start,
             span,
         );
     }
 }
 
-/// The grid, the horizontal axis of connection counts and the vertical axis of a panel.
-pub fn axes(svg: &mut Svg, panel: &Panel, counts: &[u32], vertical: &VerticalAxis<'_>) {
+/// The grid, the horizontal axis and the vertical axis of a panel.
+pub fn axes(
+    svg: &mut Svg,
+    panel: &Panel,
+    horizontal: &HorizontalAxis<'_>,
+    vertical: &VerticalAxis<'_>,
+) {
     let area = panel.area;
     let theme = svg.theme;
     for (value, label) in vertical.ticks {
@@ -100,16 +120,15 @@ pub fn axes(svg: &mut Svg, panel: &Panel, counts: &[u32], vertical: &VerticalAxi
     }
     let baseline = ((area.left, area.bottom), (area.right, area.bottom));
     svg.line(baseline.0, baseline.1, Stroke::solid(theme.axis, 1.0));
-    for count in count_ticks(counts, &panel.x, 46.0) {
-        let x = panel.x.position(f64::from(count));
+    for (value, label) in horizontal.ticks {
+        let x = panel.x.position(*value);
         svg.line(
             (x, area.bottom),
             (x, area.bottom + 5.0),
             Stroke::solid(theme.axis, 1.0),
         );
-        let label = format::short(f64::from(count));
         let span = Span {
-            content: &label,
+            content: label,
             fill: theme.muted,
             size: SMALL,
             is_bold: false,
@@ -118,7 +137,7 @@ pub fn axes(svg: &mut Svg, panel: &Panel, counts: &[u32], vertical: &VerticalAxi
     }
     let middle = (area.left + area.right) / 2.0;
     let title = Span {
-        content: "connections",
+        content: horizontal.title,
         fill: theme.text,
         size: SMALL,
         is_bold: false,

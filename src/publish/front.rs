@@ -3,15 +3,17 @@
 //! A figure that is typed into a README outlives what it was read off. So the front page's figures
 //! are made from records too, and only here.
 
-use super::chart::CHARTS;
+use super::chart::{CHARTS, REST_CHARTS};
 use super::facts;
 use super::format::{self, MISSING, bytes, counted, duration_ns, memory_bytes, percent, whole};
 use super::group::{Group, MEMORY_CONNECTIONS_MIN, Series, groups};
 use super::markdown::{self, escape};
 use super::metric::{self, Metric};
+use super::model::models;
 use super::point::Point;
 use super::readme;
 use super::report::{self, About, Picture};
+use super::sheets;
 use super::tables;
 use super::theme::LIGHT;
 use super::verdict::verdicts;
@@ -23,6 +25,9 @@ use std::path::{Component, Path};
 const BEGIN: &str = "<!-- measured: begin -->";
 const END: &str = "<!-- measured: end -->";
 const CHARTS_SHOWN: [&str; 2] = ["throughput", "memory"];
+
+/// The chart that is shown where a larger run was predicted.
+const PREDICTION_CHART: &str = "model";
 
 /// One result to be shown.
 pub struct Measured {
@@ -141,6 +146,29 @@ fn section(measured: &Measured) -> String {
         }
         text.push_str(&table(group));
     }
+    text.push_str(&rest(measured));
+    text
+}
+
+/// What is in no group: a figure or a table each, and the rest behind the link.
+fn rest(measured: &Measured) -> String {
+    let mut text = String::new();
+    let drawn = REST_CHARTS
+        .iter()
+        .filter(|chart| (chart.draw)(&measured.records, &LIGHT).is_some());
+    for chart in drawn {
+        text.push_str(&readme::picture(&Picture {
+            stem: format!("{}/{}", measured.link, chart.name),
+            alternative: chart.alternative,
+        }));
+    }
+    for sheet in sheets::front(&measured.records) {
+        text.push_str(&format!(
+            "{}:\n\n{}",
+            escape(&sheet.title),
+            sheet.markdown_table()
+        ));
+    }
     text
 }
 
@@ -213,7 +241,13 @@ fn processes(record: &Record) -> String {
 
 fn pictures(group: &Group<'_>, prefix: &str, link: &str) -> Vec<Picture> {
     let has_lines = group.counts().len() > 1;
+    let is_predicted = models(group)
+        .iter()
+        .any(|model| !model.predictions.is_empty());
     let shown = CHARTS.iter().filter(|chart| {
+        if chart.name == PREDICTION_CHART {
+            return is_predicted;
+        }
         // Rates at a single count are points without a line: the table says it better.
         CHARTS_SHOWN.contains(&chart.name) && (has_lines || chart.name != "throughput")
     });
@@ -403,6 +437,24 @@ mod tests {
         assert!(once.ends_with(&format!("{END}\nbelow, no line break")));
         assert!(!once.contains("old"));
         assert_eq!(front(&once, &results).unwrap(), once);
+    }
+
+    #[test]
+    fn the_million_shows_its_prediction_and_the_rest_a_figure_each() {
+        let mut records = fixture::million(1);
+        records.extend(fixture::rest(2));
+        let text = made(&[measured(records)]);
+        for chart in ["model", "prices", "idle"] {
+            let file = format!("results/day/{chart}-light.svg");
+            assert_eq!(text.matches(&file).count(), 1, "{text}");
+        }
+        assert!(text.contains("Larger runs, predicted from the smaller ones:"));
+        assert!(text.contains("| 2,400,000 |"), "{text}");
+        let plain = made(&[measured(fixture::sweep(2))]);
+        assert!(
+            !plain.contains("model-light.svg"),
+            "nothing larger was predicted"
+        );
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! From records to series: one group for each shape of load, in it one series for each arm.
 
-use super::metric;
+use super::kind::{Kind, sysctl_words};
+use super::model;
 use super::point::Point;
-use crate::statistics::{self, Interval};
+use crate::statistics::Interval;
 use fourtuple_spec::Record;
 use fourtuple_spec::{ClientKind, Engine, Mode, Peer};
 
@@ -13,7 +14,7 @@ pub const MEMORY_CONNECTIONS_MIN: u32 = 1_000;
 pub const SLOPE_COUNTS_MIN: usize = 5;
 
 /// What must be equal for two runs to stand on one chart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shape {
     /// Bytes of one message.
     pub message_bytes: u32,
@@ -23,6 +24,8 @@ pub struct Shape {
     pub peer: Peer,
     /// How load is offered.
     pub mode: Mode,
+    /// Settings of the private network in words; empty where they are its own.
+    pub sysctls: String,
 }
 
 /// All records of one shape.
@@ -51,10 +54,12 @@ pub struct Series<'a> {
     pub points: Vec<Point<'a>>,
 }
 
-/// Groups records by shape: smaller messages first, then smaller depth.
+/// Groups ordinary records by shape: smaller messages first, then smaller depth.
+///
+/// Prices, ceilings and runs with a hot set answer other questions: they are in no group.
 pub fn groups(records: &[Record]) -> Vec<Group<'_>> {
     let mut groups: Vec<Group<'_>> = Vec::new();
-    for record in records {
+    for record in super::kind::of_kind(records, Kind::Ordinary) {
         let shape = Shape::of(record);
         match groups.iter_mut().find(|group| group.shape == shape) {
             Some(group) => group.records.push(record),
@@ -66,12 +71,13 @@ pub fn groups(records: &[Record]) -> Vec<Group<'_>> {
         }
     }
     groups.sort_by_key(|group| {
-        let shape = group.shape;
+        let shape = &group.shape;
         (
             shape.message_bytes,
             shape.depth,
             kebab(&shape.peer),
             kebab(&shape.mode),
+            shape.sysctls.clone(),
         )
     });
     for group in &mut groups {
@@ -89,26 +95,41 @@ impl Shape {
             depth: case.depth,
             peer: case.peer,
             mode: case.mode,
+            sysctls: sysctl_words(case),
         }
     }
 
     /// In words: `64-byte messages, depth 1, closed loop, kernel peers`.
     pub fn words(&self) -> String {
         format!(
-            "{}-byte messages, depth {}, {} loop, {} peers",
+            "{}-byte messages, depth {}, {} loop, {} peers{}",
             super::format::whole(f64::from(self.message_bytes)),
             self.depth,
             kebab(&self.mode),
-            kebab(&self.peer)
+            kebab(&self.peer),
+            self.with_sysctls(),
         )
+    }
+
+    /// What stands behind the load where settings of the network are not its own.
+    pub fn with_sysctls(&self) -> String {
+        match self.sysctls.as_str() {
+            "" => String::new(),
+            sysctls => format!(", {sysctls}"),
+        }
     }
 
     /// For file names: `64-bytes-depth-1-closed-kernel`.
     pub fn slug(&self) -> String {
         let (mode, peer) = (kebab(&self.mode), kebab(&self.peer));
+        let sysctls = self.with_sysctls();
+        let words = sysctls.split(|character: char| !character.is_ascii_alphanumeric());
+        let words = words.filter(|word| !word.is_empty());
         format!(
-            "{}-bytes-depth-{}-{mode}-{peer}",
-            self.message_bytes, self.depth
+            "{}-bytes-depth-{}-{mode}-{peer}{}",
+            self.message_bytes,
+            self.depth,
+            words.map(|word| format!("-{word}")).collect::<String>()
         )
     }
 
@@ -152,25 +173,9 @@ impl<'a> Series<'a> {
 
     /// Kernel bytes of a connection as a slope over connection counts, so that fixed costs drop out.
     ///
-    /// `None` with fewer than [`SLOPE_COUNTS_MIN`] counts from [`MEMORY_CONNECTIONS_MIN`] on.
+    /// `None` with fewer than [`SLOPE_COUNTS_MIN`] counts: see [`model::fit`].
     pub fn kernel_bytes_slope(&self) -> Option<Interval> {
-        let total = |record: &Record| {
-            let held = record
-                .setup
-                .connections_held
-                .unwrap_or(record.case.connections);
-            Some(metric::kernel_bytes(record)? * f64::from(held))
-        };
-        let points: Vec<(f64, f64)> = self
-            .points
-            .iter()
-            .filter(|point| point.connections >= MEMORY_CONNECTIONS_MIN)
-            .filter_map(|point| {
-                let totals: Vec<f64> = point.valid_runs().filter_map(total).collect();
-                Some((f64::from(point.connections), statistics::median(&totals)?))
-            })
-            .collect();
-        (points.len() >= SLOPE_COUNTS_MIN).then(|| statistics::theil_sen(&points))?
+        Some(model::fit(self, super::metric::kernel_bytes)?.slope)
     }
 }
 
@@ -257,6 +262,7 @@ fn name_clients(all: &mut [Series<'_>]) {
 mod tests {
     use super::super::fixture;
     use super::*;
+    use fourtuple_spec::EndpointState;
 
     #[test]
     fn shapes_and_peers_never_share_a_group() {
@@ -271,6 +277,49 @@ mod tests {
             groups[1].shape.words(),
             "4,096-byte messages, depth 1, closed loop, kernel peers"
         );
+    }
+
+    #[test]
+    fn what_answers_another_question_is_in_no_series() {
+        let mut records = fixture::sweep(1);
+        let before = records.len();
+        records.push(fixture::hot(Engine::Uring, 100_000, 10_000, 0));
+        records.push(fixture::ceiling(Engine::Uring, 2_000_000));
+        records.push(fixture::price(
+            EndpointState::Armed,
+            Engine::Uring,
+            10_000,
+            0,
+        ));
+        let mut tuned = fixture::record(Engine::Uring, 10_000, 0);
+        let setting = ("net.ipv4.tcp_rmem".to_owned(), "1024 1024 1024".to_owned());
+        tuned.case.sysctls.extend([setting]);
+        records.push(tuned);
+        let groups = groups(&records);
+        assert_eq!(groups[0].records.len(), before);
+        assert_eq!(groups.len(), 2);
+        assert_eq!(groups[1].records.len(), 1);
+        assert!(
+            groups[1]
+                .shape
+                .words()
+                .ends_with("kernel peers, tcp_rmem 1024 1024 1024")
+        );
+        assert!(
+            groups[1]
+                .shape
+                .slug()
+                .ends_with("-kernel-tcp-rmem-1024-1024-1024")
+        );
+    }
+
+    #[test]
+    fn a_run_that_only_holds_counts_for_memory_alone() {
+        let records = vec![fixture::held(Engine::Uring, 50_000, 0)];
+        let groups = groups(&records);
+        let point = &groups[0].series[0].points[0];
+        assert!(point.estimate(super::super::metric::rate).is_none());
+        assert!(point.estimate(super::super::metric::kernel_bytes).is_some());
     }
 
     #[test]

@@ -2,17 +2,19 @@
 
 /// A table of numbers: the first column is set left, the others right.
 pub fn numbers(headings: &[String], rows: &[Vec<String>]) -> String {
-    table(headings, rows, "---:")
+    aligned(headings, rows, 1)
 }
 
 /// A table of words: every column is set left.
 pub fn words(headings: &[String], rows: &[Vec<String>]) -> String {
-    table(headings, rows, "---")
+    aligned(headings, rows, headings.len())
 }
 
-fn table(headings: &[String], rows: &[Vec<String>], rule: &str) -> String {
+/// A table whose first columns, `left` of them, are set left and the others right.
+pub fn aligned(headings: &[String], rows: &[Vec<String>], left: usize) -> String {
     let mut text = line(headings);
-    let rules = (0..headings.len()).map(|index| if index == 0 { "---" } else { rule }.to_owned());
+    let rules =
+        (0..headings.len()).map(|index| if index < left { "---" } else { "---:" }.to_owned());
     text.push_str(&line(&rules.collect::<Vec<_>>()));
     for row in rows {
         text.push_str(&line(row));

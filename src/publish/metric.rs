@@ -59,3 +59,9 @@ pub fn unattributed(record: &Record) -> Option<f64> {
 pub fn setup_rate(record: &Record) -> Option<f64> {
     record.setup.connections_per_second
 }
+
+/// Connections that were held; what was asked for, where nobody counted.
+pub fn held(record: &Record) -> f64 {
+    let held = record.setup.connections_held;
+    f64::from(held.unwrap_or(record.case.connections))
+}

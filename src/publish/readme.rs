@@ -5,6 +5,7 @@ use super::format::{MISSING, counted, memory_bytes, percent, ratio, shortened, w
 use super::group::{Group, kebab};
 use super::markdown::{self, escape};
 use super::report::{About, Picture};
+use super::sheets;
 use super::svg;
 use super::tables;
 use super::verdict::{Comparison, Verdict, Verdicts, verdicts};
@@ -15,8 +16,8 @@ use fourtuple_spec::record::Outcome;
 pub fn readme(
     about: &About,
     records: &[Record],
-    groups: &[Group<'_>],
-    pictures: &[Vec<Picture>],
+    (groups, pictures): (&[Group<'_>], &[Vec<Picture>]),
+    rest: &[Picture],
 ) -> String {
     let all: Vec<&Record> = records.iter().collect();
     let mut text = format!("# {}\n\n", escape(&about.plan_name));
@@ -25,8 +26,11 @@ pub fn readme(
     }
     text.push_str(&made_by(about, &all));
     for (group, pictures) in groups.iter().zip(pictures) {
-        text.push_str(&section(group, pictures, groups.len() > 1));
+        text.push_str(&section(group, pictures, groups.len() > 1, records));
     }
+    text.extend(rest.iter().map(picture));
+    let sheets = sheets::of_rest(records);
+    text.extend(sheets.iter().map(|sheet| sheet.markdown("##")));
     text.push_str(&host(&all));
     text.push_str(&limits_of_meaning(&all));
     text.push_str(&warnings(&all));
@@ -53,7 +57,12 @@ fn made_by(about: &About, records: &[&Record]) -> String {
     )
 }
 
-fn section(group: &Group<'_>, pictures: &[Picture], has_heading: bool) -> String {
+fn section(
+    group: &Group<'_>,
+    pictures: &[Picture],
+    has_heading: bool,
+    records: &[Record],
+) -> String {
     let mut text = String::new();
     if has_heading {
         text.push_str(&format!("## {}\n\n", group.shape.words()));
@@ -67,6 +76,8 @@ fn section(group: &Group<'_>, pictures: &[Picture], has_heading: bool) -> String
         text.extend(pictures.iter().map(picture));
     }
     text.push_str(&format!("{level} Numbers\n\n{}", tables::numbers(group)));
+    let sheets = sheets::of_group(group, records);
+    text.extend(sheets.iter().map(|sheet| sheet.markdown(level)));
     text
 }
 
@@ -250,11 +261,11 @@ fn limits_of_meaning(records: &[&Record]) -> String {
 fn warnings(records: &[&Record]) -> String {
     let mut counted_warnings: Vec<(String, Vec<String>)> = Vec::new();
     for record in records {
-        // A limiter of a run that went well did not stop it: it held the rate down.
+        // A limiter of a run that went well did not stop it: it held the rate down. A ceiling's is its answer.
         let limiter = record
             .limiter
             .iter()
-            .filter(|_| record.outcome == Outcome::Ok);
+            .filter(|_| record.outcome == Outcome::Ok && !record.case.until_full);
         let held = limiter.map(|limiter| format!("the rate was held down by: {limiter}"));
         for warning in record.warnings.iter().cloned().chain(held) {
             let label = record.case.label();
@@ -324,7 +335,7 @@ mod tests {
         };
         let groups = groups(records);
         let pictures: Vec<Vec<Picture>> = groups.iter().map(|_| Vec::new()).collect();
-        readme(&about, records, &groups, &pictures).replace('\u{a0}', " ")
+        readme(&about, records, (&groups, &pictures), &[]).replace('\u{a0}', " ")
     }
 
     #[test]

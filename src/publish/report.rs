@@ -1,9 +1,9 @@
 //! Writes a result's charts and README beside its records.
 
-use super::chart::CHARTS;
+use super::chart::{CHARTS, REST_CHARTS};
 use super::group::{Group, groups};
 use super::readme;
-use super::theme::{DARK, LIGHT};
+use super::theme::{DARK, LIGHT, Theme};
 use anyhow::{Context, Result};
 use fourtuple_spec::Record;
 use std::fs;
@@ -42,11 +42,12 @@ pub fn report(directory: &Path, records: &[Record], about: &About) -> Result<Vec
     for group in &groups {
         pictures.push(draw(group, &prefix(&groups, group), &mut files));
     }
+    let rest = draw_rest(records, &mut files);
     files.insert(
         0,
         (
             "README.md".to_owned(),
-            readme::readme(about, records, &groups, &pictures),
+            readme::readme(about, records, (&groups, &pictures), &rest),
         ),
     );
     let mut paths = Vec::new();
@@ -68,24 +69,36 @@ pub fn prefix(groups: &[Group<'_>], group: &Group<'_>) -> String {
 }
 
 fn draw(group: &Group<'_>, prefix: &str, files: &mut Vec<(String, String)>) -> Vec<Picture> {
-    let mut pictures = Vec::new();
-    for chart in &CHARTS {
+    let drawn = CHARTS.iter().filter_map(|chart| {
         let stem = format!("{prefix}{}", chart.name);
-        let mut is_drawn = false;
-        for theme in [LIGHT, DARK] {
-            if let Some(svg) = (chart.draw)(group, &theme) {
-                files.push((format!("{stem}-{}.svg", theme.name), svg));
-                is_drawn = true;
-            }
-        }
-        if is_drawn {
-            pictures.push(Picture {
-                stem,
-                alternative: chart.alternative,
-            });
-        }
+        picture(stem, chart.alternative, files, |theme| {
+            (chart.draw)(group, theme)
+        })
+    });
+    drawn.collect()
+}
+
+fn draw_rest(records: &[Record], files: &mut Vec<(String, String)>) -> Vec<Picture> {
+    let drawn = REST_CHARTS.iter().filter_map(|chart| {
+        let stem = chart.name.to_owned();
+        picture(stem, chart.alternative, files, |theme| {
+            (chart.draw)(records, theme)
+        })
+    });
+    drawn.collect()
+}
+
+/// Draws a chart on both grounds; `None` where the records have nothing to show.
+fn picture(
+    stem: String,
+    alternative: &'static str,
+    files: &mut Vec<(String, String)>,
+    draw: impl Fn(&Theme) -> Option<String>,
+) -> Option<Picture> {
+    for theme in [LIGHT, DARK] {
+        files.push((format!("{stem}-{}.svg", theme.name), draw(&theme)?));
     }
-    pictures
+    Some(Picture { stem, alternative })
 }
 
 /// Writes a file that appears whole or not at all.
@@ -124,7 +137,7 @@ fn failure(path: &Path) -> String {
 mod tests {
     use super::super::fixture;
     use super::*;
-    use fourtuple_spec::Engine;
+    use fourtuple_spec::{EndpointState, Engine};
 
     fn about() -> About {
         About {
@@ -165,7 +178,8 @@ mod tests {
     fn every_chart_is_there_in_light_and_dark_and_in_the_readme() {
         let scratch = Scratch::new("whole");
         let paths = report(&scratch.0, &fixture::sweep(3), &about()).unwrap();
-        assert_eq!(paths.len(), 11);
+        // Five charts of load and memory and the model's, on two grounds, and the text.
+        assert_eq!(paths.len(), 13);
         let readme = fs::read_to_string(scratch.0.join("README.md")).unwrap();
         for name in names(&scratch.0) {
             assert!(!name.ends_with(".partial"));
@@ -173,6 +187,65 @@ mod tests {
                 name == "README.md" || readme.contains(&name),
                 "{name} is not shown"
             );
+        }
+    }
+
+    #[test]
+    fn what_is_in_no_group_has_charts_and_tables_too() {
+        let scratch = Scratch::new("rest");
+        let mut records = fixture::million(1);
+        records.extend(fixture::rest(3));
+        report(&scratch.0, &records, &about()).unwrap();
+        let readme = fs::read_to_string(scratch.0.join("README.md")).unwrap();
+        for name in names(&scratch.0) {
+            assert!(
+                name == "README.md" || readme.contains(&name),
+                "{name} is not shown"
+            );
+        }
+        for heading in [
+            "Memory of a connection as a slope",
+            "Larger runs, predicted from the smaller ones",
+            "What memory allows",
+            "What no part of the ledger explains",
+            "The ledger, bytes a connection at 1,000,000",
+            "Whose it is, bytes a connection at 1,000,000",
+            "Full rounds: every connection echoes once",
+            "The ceiling: connections until something stops them",
+            "Busy connections among idle ones",
+            "The price of a connection by state",
+            "What other settings change",
+        ] {
+            assert!(readme.contains(&format!("# {heading}\n")), "{heading}");
+        }
+        for chart in ["model", "setup", "rounds", "prices", "idle"] {
+            assert!(
+                scratch.0.join(format!("{chart}-dark.svg")).exists(),
+                "{chart}"
+            );
+        }
+    }
+
+    #[test]
+    fn results_of_earlier_versions_are_still_read_and_shown() {
+        for name in ["2026-11-22-vm-standard", "2026-11-22-vm-million"] {
+            let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("results")
+                .join(name);
+            let lines = fs::read_to_string(directory.join("records.jsonl")).unwrap();
+            let records: Vec<Record> = lines
+                .lines()
+                .map(|line| serde_json::from_str(line).unwrap())
+                .collect();
+            let scratch = Scratch::new(name);
+            report(&scratch.0, &records, &about()).unwrap();
+            let made = fs::read_to_string(scratch.0.join("README.md")).unwrap();
+            let before = fs::read_to_string(directory.join("README.md")).unwrap();
+            // Whatever is added, the verdicts and tables of before have the same numbers.
+            let rows = before.lines().filter(|line| line.starts_with("- **"));
+            for line in rows.chain(before.lines().filter(|line| line.starts_with("| 1,000"))) {
+                assert!(made.contains(line), "{name}: {line}");
+            }
         }
     }
 
@@ -200,12 +273,16 @@ mod tests {
         bare.host = Default::default();
         bare.memory = Default::default();
         bare.started_at = "é".to_owned();
-        let odd: [Vec<Record>; 5] = [
+        let odd: [Vec<Record>; 9] = [
             vec![],
             vec![bare],
             vec![fixture::record(Engine::Null, 1_000, 0)],
             vec![fixture::failed(Engine::Tokio, 10, 0, None)],
             fixture::sweep(1),
+            vec![fixture::price(EndpointState::Armed, Engine::Uring, 10, 0)],
+            vec![fixture::hot(Engine::Uring, 100_000, 10_000, 0)],
+            vec![fixture::ceiling(Engine::Uring, 2_000_000)],
+            vec![fixture::held(Engine::Null, 1_000_000, 0)],
         ];
         for records in &odd {
             let paths = report(&scratch.0, records, &about()).unwrap();

@@ -29,6 +29,15 @@ impl Scale {
         }
     }
 
+    /// Linear between two values.
+    pub fn linear(smallest: f64, largest: f64, range: (f64, f64)) -> Self {
+        Self {
+            kind: Kind::Linear,
+            domain: (smallest, largest.max(smallest + f64::MIN_POSITIVE)),
+            range,
+        }
+    }
+
     /// Logarithmic between two positive values; a single value stands in the middle of a decade.
     pub fn log(smallest: f64, largest: f64, range: (f64, f64)) -> Self {
         let (smallest, largest) = (
@@ -55,6 +64,11 @@ impl Scale {
             Kind::Log => (value.max(f64::MIN_POSITIVE) / low).ln() / (high / low).ln(),
         };
         self.range.0 + share.clamp(0.0, 1.0) * (self.range.1 - self.range.0)
+    }
+
+    /// Where the least value stands.
+    pub fn start(&self) -> f64 {
+        self.range.0
     }
 
     /// The largest value.

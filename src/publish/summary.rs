@@ -1,9 +1,15 @@
 //! One run as a person reads it: `fourtuple run` and `fourtuple hold` print it.
 
-use super::format::{bytes, duration_ns, or_missing, percent, shortened, whole};
+use super::format::{
+    bytes, counted, decimal_bytes, duration_ns, or_missing, percent, ratio, shortened, whole,
+};
 use super::group::{MEMORY_CONNECTIONS_MIN, Shape, kebab};
+use super::ledger;
+use super::point::Point;
+use super::share;
 use super::table::wrapped;
-use fourtuple_spec::Record;
+use fourtuple_spec::record::Round;
+use fourtuple_spec::{Engine, Peer, Record};
 
 const WIDTH: usize = 80;
 const INDENT: usize = 14;
@@ -19,13 +25,32 @@ pub fn summary(record: &Record) -> String {
         }
     };
     line("held", held(record));
+    line("ceiling", ceiling(record));
+    line("set-up", setup(record));
+    for one in &record.rounds {
+        line(&one.phase, Some(round(one)));
+    }
+    line("hold", hold(record));
     line("rate", rate(record));
     line("latency", latency(record));
     line("CPU an echo", cpu(record));
     line("memory", memory(record));
+    line("whose", whose(record));
+    for content in parts(record) {
+        line("ledger", Some(content));
+    }
+    line(
+        "witness",
+        is_holding(record)
+            .then(|| ledger::witness(record))
+            .flatten(),
+    );
     line("noise", noise(record));
     line("network", network(record));
-    line("limiter", record.limiter.clone());
+    line(
+        "limiter",
+        record.limiter.clone().filter(|_| !record.case.until_full),
+    );
     line("error", record.error.clone());
     for warning in &record.warnings {
         line("warning", Some(warning.clone()));
@@ -55,6 +80,123 @@ fn held(record: &Record) -> Option<String> {
         text.push_str(&format!(", {proved} proved live"));
     }
     Some(text)
+}
+
+/// Where growth stopped, if that was the question.
+fn ceiling(record: &Record) -> Option<String> {
+    if !record.case.until_full {
+        return None;
+    }
+    let held = record.setup.connections_held.map(f64::from);
+    let stopped = record
+        .limiter
+        .as_deref()
+        .unwrap_or("nothing that has a name");
+    Some(format!(
+        "{} connections, stopped by: {stopped}",
+        or_missing(held, whole)
+    ))
+}
+
+/// Whether set-up slowed down, and what was done beforehand so that it is the kernel's pace.
+fn setup(record: &Record) -> Option<String> {
+    let setup = &record.setup;
+    let mut parts = Vec::new();
+    let each = setup.block_connections.map(f64::from);
+    if let (Some(each), [first, .., last]) = (each, &setup.block_seconds[..]) {
+        parts.push(format!(
+            "{} a second in the first block of {}, {} in the last of {}: {}",
+            whole(each / first),
+            whole(each),
+            whole(each / last),
+            setup.block_seconds.len(),
+            ratio(first / last)
+        ));
+    }
+    parts.extend(setup.prepared_bytes.map(|bytes| {
+        format!(
+            "{} of memory touched beforehand",
+            decimal_bytes(bytes as f64)
+        )
+    }));
+    (!parts.is_empty()).then(|| parts.join(" · "))
+}
+
+fn round(round: &Round) -> String {
+    let rate = or_missing(round.echoes_per_second, whole);
+    format!(
+        "{} active: {} for {} echoes, {rate} a second · p50 {} · p99 {}",
+        whole(f64::from(round.active_connections)),
+        duration_ns(round.seconds * 1e9),
+        whole(round.echoes as f64),
+        duration(round.latency_ns.p50),
+        duration(round.latency_ns.p99)
+    )
+}
+
+fn hold(record: &Record) -> Option<String> {
+    let hold = record.hold.as_ref()?;
+    let lost = match hold.connections_lost {
+        Some(0) => "none lost".to_owned(),
+        Some(lost) => format!("{} lost", counted(lost as usize, "connection")),
+        None => "whether any was lost is not known".to_owned(),
+    };
+    Some(format!(
+        "idle for {}, {lost}",
+        duration_ns(hold.seconds * 1e9)
+    ))
+}
+
+/// Whether holding was the question, so that where every byte is belongs to the answer.
+fn is_holding(record: &Record) -> bool {
+    let case = &record.case;
+    let is_asked = case.hold_ms > 0 || case.until_full || case.state.is_some();
+    is_asked || !case.rounds.is_empty()
+}
+
+/// Whose the kernel's memory is, where one run can tell: with ghosts, and where nobody waits for data.
+fn whose(record: &Record) -> Option<String> {
+    let kernel = record.memory.kernel_bytes_per_connection?;
+    if record.case.peer == Peer::Ghost {
+        return Some(format!(
+            "{}, all of it the server's endpoint",
+            bytes(kernel)
+        ));
+    }
+    if record.case.engine != Some(Engine::Null) {
+        return None;
+    }
+    let control = share::control(&Point {
+        connections: record.case.connections,
+        runs: vec![record],
+    })?;
+    Some(format!(
+        "server's endpoint {} · client's {}, {} of them bind buckets",
+        bytes(control.kernel - control.client()),
+        bytes(control.client()),
+        bytes(control.bind)
+    ))
+}
+
+/// The ledger as a table, where holding was the question.
+fn parts(record: &Record) -> Vec<String> {
+    let rows = is_holding(record).then(|| ledger::rows(record)).flatten();
+    let kernel = record.memory.kernel_bytes_per_connection;
+    let (Some(mut rows), Some(kernel)) = (rows, kernel) else {
+        return Vec::new();
+    };
+    let is_rest = |name: &str| name == "unattributed";
+    rows.retain(|(name, bytes)| is_rest(name) || bytes.abs() >= 0.5);
+    rows.sort_by(|a, b| {
+        let order = is_rest(&a.0).cmp(&is_rest(&b.0));
+        order.then(b.1.total_cmp(&a.1))
+    });
+    let row = |(name, value): &(String, f64)| {
+        let share = percent(value / kernel);
+        // Padding is of spaces that do not break, for a line is wrapped at all others.
+        format!("{name:24}{:>12}{share:>10}", bytes(*value)).replace(' ', "\u{a0}")
+    };
+    rows.iter().map(row).collect()
 }
 
 fn rate(record: &Record) -> Option<String> {
@@ -168,6 +310,36 @@ mod tests {
         assert!(
             text.lines().all(|line| line.chars().count() <= 80),
             "{text}"
+        );
+    }
+
+    #[test]
+    fn a_hold_says_where_every_byte_is_and_that_nothing_was_lost() {
+        for engine in [Engine::Uring, Engine::Null] {
+            let text = summary(&fixture::held(engine, 1_000_000, 0));
+            let widest = text.lines().map(|line| line.chars().count()).max().unwrap();
+            assert!(widest <= 80, "{text}");
+            for words in [
+                "idle for 60 s",
+                "TCP ",
+                "unattributed",
+                "of version 2",
+                "9.00 GB of memory",
+            ] {
+                assert!(text.contains(words), "{words}\n{text}");
+            }
+            assert_eq!(text.contains("client's"), engine == Engine::Null, "{text}");
+            assert_eq!(text.contains("10,000 active: "), engine == Engine::Uring);
+        }
+        let text = summary(&fixture::ceiling(Engine::Uring, 2_400_000));
+        assert!(
+            text.contains("2,400,000 connections, stopped by: memory"),
+            "{text}"
+        );
+        let plain = summary(&fixture::record(Engine::Uring, 10_000, 0));
+        assert!(
+            !plain.contains("ledger") && !plain.contains("witness"),
+            "{plain}"
         );
     }
 

@@ -10,7 +10,7 @@ use std::fmt::Write;
 
 /// Width of every chart, in user units; the view box scales it to any size.
 pub const WIDTH: f64 = 960.0;
-/// Height of every chart.
+/// Height of a chart that does not ask for another.
 pub const HEIGHT: f64 = 540.0;
 
 const FONTS: &str =
@@ -83,6 +83,8 @@ impl<'a> Stroke<'a> {
 pub struct Svg {
     /// Its colours.
     pub theme: Theme,
+    /// Its height.
+    pub height: f64,
     definitions: String,
     body: String,
 }
@@ -92,6 +94,7 @@ impl Svg {
     pub fn new(theme: &Theme) -> Self {
         Self {
             theme: *theme,
+            height: HEIGHT,
             definitions: String::new(),
             body: String::new(),
         }
@@ -99,13 +102,14 @@ impl Svg {
 
     /// The whole document. `title` and `description` are what a screen reader says.
     pub fn finish(self, title: &str, description: &str) -> String {
+        let height = self.height;
         format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" \
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" \
              aria-labelledby=\"title description\" font-family=\"{FONTS}\" \
              style=\"font-variant-numeric: tabular-nums\">\n\
              <title id=\"title\">{}</title>\n<desc id=\"description\">{}</desc>\n\
              <defs>{}</defs>\n\
-             <rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"{}\"/>\n{}</svg>\n",
+             <rect width=\"{WIDTH}\" height=\"{height}\" fill=\"{}\"/>\n{}</svg>\n",
             escape(title),
             escape(description),
             self.definitions,

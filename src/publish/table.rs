@@ -5,6 +5,7 @@ use super::format::{self, MISSING, bytes, duration_ns, or_missing, percent, rate
 use super::group::{Group, MEMORY_CONNECTIONS_MIN, Series, groups};
 use super::metric::{self, Metric};
 use super::point::Point;
+use super::sheets;
 use super::verdict::{Verdict, Verdicts, verdicts};
 use fourtuple_spec::Record;
 use fourtuple_spec::record::Outcome;
@@ -103,7 +104,9 @@ pub fn table(records: &[Record], width: usize, is_color: bool) -> String {
     for group in groups(records) {
         group_table(&mut text, &group, width);
     }
-    if text.is_empty() {
+    let sheets = sheets::terminal(records);
+    text.extend(sheets.iter().map(|sheet| sheet.terminal(width)));
+    if records.is_empty() {
         text.push_str("no records\n");
     }
     let text = text.replace('\u{a0}', " ");
@@ -337,7 +340,7 @@ fn plain(text: &str) -> String {
 mod tests {
     use super::super::fixture;
     use super::*;
-    use fourtuple_spec::Engine;
+    use fourtuple_spec::{EndpointState, Engine};
 
     #[test]
     fn no_line_is_wider_than_the_terminal() {
@@ -353,6 +356,23 @@ mod tests {
     }
 
     #[test]
+    fn prices_and_mixes_fit_the_terminal_too() {
+        let mut records = fixture::million(2);
+        records.extend(fixture::rest(2));
+        for width in [80, 160] {
+            let text = table(&records, width, false);
+            let widest = text
+                .lines()
+                .max_by_key(|line| line.chars().count())
+                .unwrap();
+            assert!(widest.chars().count() <= width, "{widest}");
+            for words in ["half-open", "time-wait", "no difference", "within 1 %"] {
+                assert!(text.contains(words), "{words}\n{text}");
+            }
+        }
+    }
+
+    #[test]
     fn colour_changes_nothing_but_colour() {
         let records = fixture::sweep(2);
         let coloured = table(&records, 80, true);
@@ -363,6 +383,8 @@ mod tests {
     #[test]
     fn odd_records_make_a_table_too() {
         assert_eq!(table(&[], 80, false), "no records\n");
+        let price = fixture::price(EndpointState::Armed, Engine::Uring, 10_000, 0);
+        assert!(!table(&[price], 80, false).contains("echoes/s"));
         let lone = table(&[fixture::record(Engine::Null, 5_000_000, 0)], 80, false);
         assert!(
             lone.contains("5,000,000") && lone.contains("null"),
