@@ -3,19 +3,35 @@
 //! Everything here changes the calling thread, so it must run while the process has only one.
 
 use crate::raw;
+use fourtuple_client::{GHOST_PREFIX_BITS, GHOST_SERVER_ADDRESS};
 use fourtuple_spec::address::PRIVATE_PORT_RANGE;
 use fourtuple_spec::message::Network;
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketType};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::collections::BTreeMap;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::{fs, io};
 
 /// Buckets of the established hash of the next namespace made: it has to be set before that one is.
 const CHILD_HASH: &str = "net.ipv4.tcp_child_ehash_entries";
+
+/// The device of ghost peers.
+const GHOST_DEVICE: &str = "ghosts";
+const GHOST_MTU_BYTES: u32 = 1500;
+/// Packets that the kernel may have sent and the ghosts not read: what a window of connections can say
+/// at once, with room. The queue's memory is taken before a run's baseline.
+const GHOST_QUEUE_PACKETS: u32 = 32_768;
+
+const RTM_NEWLINK: u16 = 16;
+const RTM_NEWADDR: u16 = 20;
+const IFLA_MTU: u16 = 4;
+const IFLA_TXQLEN: u16 = 13;
+const IFA_ADDRESS: u16 = 1;
+const IFA_LOCAL: u16 = 2;
 
 /// Moves this process, which must have one thread, into `network`; otherwise says why it cannot.
 pub fn enter_network(network: &Network) -> Result<(), String> {
@@ -131,37 +147,124 @@ pub fn check_sysctl_name(name: &str) -> Result<(), String> {
     ))
 }
 
-/// `RTM_NEWLINK` for interface 1, which is `lo` in every new namespace, with `IFF_UP`.
+/// Brings up interface 1, which is `lo` in every new namespace.
 fn raise_loopback() -> Result<(), String> {
-    let socket = rustix::net::socket(AddressFamily::NETLINK, SocketType::RAW, None)
-        .map_err(|error| format!("netlink socket: {error}"))?;
-    rustix::net::send(&socket, &link_up_request(1), SendFlags::empty())
-        .map_err(|error| format!("netlink send: {error}"))?;
-    let mut reply = [0_u8; 1024];
-    let (bytes, _) = rustix::net::recv(&socket, &mut reply[..], RecvFlags::empty())
-        .map_err(|error| format!("netlink receive: {error}"))?;
-    // nlmsghdr (16 bytes), then nlmsgerr, whose first field is the negative errno, or 0.
-    let Some(code) = reply[..bytes].get(16..20) else {
-        return Err("netlink: short answer".to_owned());
-    };
-    match i32::from_ne_bytes(code.try_into().expect("four bytes")) {
-        0 => Ok(()),
-        code => Err(Errno::from_raw_os_error(-code).to_string()),
+    Netlink::open()?.ask(RTM_NEWLINK, &link_up(1), &[])
+}
+
+/// Opens a TUN device in this process's network, which has to be a private one, and brings it up with
+/// the ghosts' server address.
+pub fn open_ghost_device() -> Result<OwnedFd, String> {
+    let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let device = rustix::fs::open("/dev/net/tun", flags, Mode::empty()).map_err(explain_tun)?;
+    raw::make_tun(device.as_fd(), GHOST_DEVICE)
+        .map_err(|errno| format!("TUNSETIFF on /dev/net/tun: {errno}{}", tun_advice(errno)))?;
+    raise_ghost_device().map_err(|error| format!("the TUN device {GHOST_DEVICE}: {error}"))?;
+    Ok(device)
+}
+
+fn explain_tun(errno: Errno) -> String {
+    format!(
+        "/dev/net/tun cannot be opened: {errno}{}",
+        tun_advice(errno)
+    )
+}
+
+fn tun_advice(errno: Errno) -> &'static str {
+    match errno {
+        Errno::NOENT | Errno::NODEV | Errno::NXIO => {
+            "; ghost peers need it: `modprobe tun`, or in a container `--device /dev/net/tun`"
+        }
+        Errno::ACCESS | Errno::PERM => {
+            "; ghost peers need it: allow this user to open it, or in a container `--device /dev/net/tun`"
+        }
+        _ => "",
     }
 }
 
-fn link_up_request(interface: i32) -> [u8; 32] {
-    const RTM_NEWLINK: u16 = 16;
+fn raise_ghost_device() -> Result<(), String> {
+    let mut netlink = Netlink::open()?;
+    let index = rustix::net::netdevice::name_to_index(&netlink.socket, GHOST_DEVICE)
+        .map_err(|error| format!("its index is unknown: {error}"))?;
+    let limits = [
+        (IFLA_MTU, GHOST_MTU_BYTES.to_ne_bytes()),
+        (IFLA_TXQLEN, GHOST_QUEUE_PACKETS.to_ne_bytes()),
+    ];
+    netlink.ask(RTM_NEWLINK, &link_up(index), &limits)?;
+    let address = GHOST_SERVER_ADDRESS.octets();
+    let attributes = [(IFA_LOCAL, address), (IFA_ADDRESS, address)];
+    netlink.ask(RTM_NEWADDR, &ipv4_address(index), &attributes)
+}
+
+/// Just enough of rtnetlink(7).
+struct Netlink {
+    socket: OwnedFd,
+}
+
+impl Netlink {
+    fn open() -> Result<Self, String> {
+        let socket = rustix::net::socket(AddressFamily::NETLINK, SocketType::RAW, None)
+            .map_err(|error| format!("netlink socket: {error}"))?;
+        Ok(Self { socket })
+    }
+
+    /// Sends one request and waits until it is done.
+    fn ask(&mut self, kind: u16, body: &[u8], attributes: &[(u16, [u8; 4])]) -> Result<(), String> {
+        let request = netlink_request(kind, body, attributes);
+        rustix::net::send(&self.socket, &request, SendFlags::empty())
+            .map_err(|error| format!("netlink send: {error}"))?;
+        let mut reply = [0_u8; 1024];
+        let (bytes, _) = rustix::net::recv(&self.socket, &mut reply[..], RecvFlags::empty())
+            .map_err(|error| format!("netlink receive: {error}"))?;
+        // nlmsghdr (16 bytes), then nlmsgerr, whose first field is the negative errno, or 0.
+        let Some(code) = reply[..bytes].get(16..20) else {
+            return Err("netlink: short answer".to_owned());
+        };
+        match i32::from_ne_bytes(code.try_into().expect("four bytes")) {
+            0 => Ok(()),
+            code => Err(Errno::from_raw_os_error(-code).to_string()),
+        }
+    }
+}
+
+/// nlmsghdr, the body, then each attribute of four bytes with its header of four.
+fn netlink_request(kind: u16, body: &[u8], attributes: &[(u16, [u8; 4])]) -> Vec<u8> {
     const REQUEST_AND_ACK: u16 = 1 | 4;
+    const CREATE: u16 = 0x400;
+    let flags = match kind {
+        RTM_NEWADDR => REQUEST_AND_ACK | CREATE,
+        _ => REQUEST_AND_ACK,
+    };
+    let length = 16 + body.len() + 8 * attributes.len();
+    let mut bytes = (length as u32).to_ne_bytes().to_vec();
+    bytes.extend(kind.to_ne_bytes());
+    bytes.extend(flags.to_ne_bytes());
+    // Sequence number and port: there is one request at a time, and the kernel knows who asks.
+    bytes.extend([0; 8]);
+    bytes.extend(body);
+    for (name, value) in attributes {
+        bytes.extend(8_u16.to_ne_bytes());
+        bytes.extend(name.to_ne_bytes());
+        bytes.extend(value);
+    }
+    bytes
+}
+
+/// ifinfomsg: family and type 0, then index, flags, and which flags change.
+fn link_up(interface: u32) -> [u8; 16] {
     const IFF_UP: u32 = 1;
-    let mut bytes = [0_u8; 32];
-    bytes[0..4].copy_from_slice(&32_u32.to_ne_bytes());
-    bytes[4..6].copy_from_slice(&RTM_NEWLINK.to_ne_bytes());
-    bytes[6..8].copy_from_slice(&REQUEST_AND_ACK.to_ne_bytes());
-    // ifinfomsg from byte 16: family and type 0, then index, flags, and which flags change.
-    bytes[20..24].copy_from_slice(&interface.to_ne_bytes());
-    bytes[24..28].copy_from_slice(&IFF_UP.to_ne_bytes());
-    bytes[28..32].copy_from_slice(&IFF_UP.to_ne_bytes());
+    let mut bytes = [0_u8; 16];
+    bytes[4..8].copy_from_slice(&interface.to_ne_bytes());
+    bytes[8..12].copy_from_slice(&IFF_UP.to_ne_bytes());
+    bytes[12..16].copy_from_slice(&IFF_UP.to_ne_bytes());
+    bytes
+}
+
+/// ifaddrmsg: family, prefix, flags, scope (all the world), index.
+fn ipv4_address(interface: u32) -> [u8; 8] {
+    const AF_INET: u8 = 2;
+    let mut bytes = [AF_INET, GHOST_PREFIX_BITS, 0, 0, 0, 0, 0, 0];
+    bytes[4..8].copy_from_slice(&interface.to_ne_bytes());
     bytes
 }
 
@@ -208,6 +311,22 @@ mod tests {
         ] {
             assert!(sysctl_path(name).is_err(), "{name}");
         }
+    }
+
+    #[test]
+    fn a_netlink_request_says_its_own_length() {
+        let attributes = [(IFLA_MTU, 1500_u32.to_ne_bytes())];
+        let bytes = netlink_request(RTM_NEWLINK, &link_up(7), &attributes);
+        assert_eq!(bytes.len(), 16 + 16 + 8);
+        assert_eq!(bytes[0..4], 40_u32.to_ne_bytes());
+        assert_eq!(bytes[20..24], 7_u32.to_ne_bytes());
+        assert_eq!(bytes[36..40], 1500_u32.to_ne_bytes());
+    }
+
+    #[test]
+    fn a_missing_tun_says_what_to_do() {
+        assert!(explain_tun(Errno::NOENT).contains("modprobe tun"));
+        assert!(explain_tun(Errno::PERM).contains("--device /dev/net/tun"));
     }
 
     #[test]

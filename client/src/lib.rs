@@ -8,6 +8,7 @@ mod conductor;
 mod connection;
 mod echo;
 mod error;
+mod ghost;
 mod latency;
 mod members;
 mod ramp;
@@ -15,11 +16,13 @@ mod spin;
 mod uring;
 
 pub use error::LoadError;
+pub use ghost::{GHOST_PREFIX_BITS, GHOST_SERVER_ADDRESS};
 
 use fourtuple_spec::message::{Measured, Ramp};
 use fourtuple_spec::record::{Grant, Round};
 use fourtuple_spec::{Case, ClientKind};
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 /// A load generator for one case. Belongs to the thread that made it.
@@ -30,6 +33,7 @@ pub struct Load {
 enum Driver {
     Uring(Box<uring::UringLoad>),
     Spin(Box<spin::SpinLoad>),
+    Ghost(Box<ghost::GhostLoad>),
 }
 
 /// Whether the ramp goes on.
@@ -63,11 +67,30 @@ impl Load {
         Ok(Self { driver })
     }
 
+    /// Prepares ghost peers for a case that holds a state; opens no connection. `device` is a
+    /// non-blocking TUN device without a packet header, in the server's network: the server has
+    /// [`GHOST_SERVER_ADDRESS`] there.
+    ///
+    /// Such a load is ramped and drained. It echoes nothing.
+    ///
+    /// # Errors
+    /// The case names no state, or more connections than there are addresses.
+    pub fn prepare_ghosts(
+        case: &Case,
+        target: SocketAddr,
+        device: OwnedFd,
+    ) -> Result<Self, LoadError> {
+        let load = ghost::GhostLoad::prepare(case, target, device)?;
+        Ok(Self {
+            driver: Driver::Ghost(Box::new(load)),
+        })
+    }
+
     /// What the kernel granted.
     pub fn granted(&self) -> Vec<Grant> {
         match &self.driver {
             Driver::Uring(load) => load.granted(),
-            Driver::Spin(_) => Vec::new(),
+            Driver::Spin(_) | Driver::Ghost(_) => Vec::new(),
         }
     }
 
@@ -82,6 +105,10 @@ impl Load {
         match &mut self.driver {
             Driver::Uring(load) => load.ramp(progress),
             Driver::Spin(load) => load.ramp(progress),
+            // A state has its count: there is no ceiling to be found.
+            Driver::Ghost(load) => load.ramp(&mut |there| {
+                progress(there);
+            }),
         }
     }
 
@@ -95,6 +122,7 @@ impl Load {
         match &mut self.driver {
             Driver::Uring(load) => load.round(active_connections),
             Driver::Spin(load) => load.round(active_connections),
+            Driver::Ghost(_) => Err(ghost::echoes_nothing()),
         }
     }
 
@@ -107,6 +135,7 @@ impl Load {
         match &mut self.driver {
             Driver::Uring(load) => load.measure(warm),
             Driver::Spin(load) => load.measure(warm),
+            Driver::Ghost(_) => Err(ghost::echoes_nothing()),
         }
     }
 
@@ -128,6 +157,7 @@ impl Load {
             ))),
             Driver::Uring(load) => load.echo(count),
             Driver::Spin(load) => load.echo(count),
+            Driver::Ghost(_) => Err(ghost::echoes_nothing()),
         }
     }
 
@@ -138,6 +168,7 @@ impl Load {
     pub fn drain(self) -> Result<(), LoadError> {
         match self.driver {
             Driver::Uring(load) => load.drain(),
+            Driver::Ghost(load) => load.drain(),
             Driver::Spin(load) => {
                 load.drain();
                 Ok(())

@@ -2,9 +2,12 @@
 
 use super::pipe::{Requests, reply};
 use crate::exit::Exit;
+use crate::network;
 use fourtuple_client::{Growth, Load, LoadError, Warm};
 use fourtuple_spec::message::{ClientReply, ClientRequest, Failure};
+use fourtuple_spec::{Case, Peer};
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -47,13 +50,25 @@ fn start(request: ClientRequest, requests: Requests) -> Result<(), Failure> {
         arriving: listen(requests)?,
         kept: VecDeque::new(),
     };
-    let load = Load::prepare(&case, target).map_err(failed)?;
+    let load = prepare(&case, target)?;
     reply(&ClientReply::Hello {
         rank,
         worker_threads: vec![super::thread_id()],
         granted: load.granted(),
     });
     obey(load, &mut orders)
+}
+
+fn prepare(case: &Case, target: SocketAddr) -> Result<Load, Failure> {
+    match case.peer {
+        Peer::Kernel => Load::prepare(case, target).map_err(failed),
+        Peer::Ghost => {
+            let device = network::open_ghost_device().map_err(|error| {
+                super::failure(format!("ghost peers have no device: {error}"), None)
+            })?;
+            Load::prepare_ghosts(case, target, device).map_err(failed)
+        }
+    }
 }
 
 /// Reads orders on a thread of its own, so that a parent's death is heard while load is generated.

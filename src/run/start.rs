@@ -11,7 +11,8 @@ use fourtuple_spec::engine::Descriptors;
 use fourtuple_spec::message::{
     ClientReply, ClientRequest, Failure, Network, ServerReply, ServerRequest,
 };
-use fourtuple_spec::{AddressMode, Case, Engine, NetworkChoice};
+use fourtuple_spec::{AddressMode, Case, EndpointState, Engine, NetworkChoice};
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ impl Run<'_> {
         let Some(engine) = self.case.engine else {
             return self.start_client_alone();
         };
-        let shard_count = server_processes(engine, self.case.connections, limit);
+        let shard_count = server_processes(engine, &self.case, limit);
         check_shards(shard_count, limit)?;
         self.record.granted.server_processes = Some(shard_count);
         let (network, listen) = self.first_network()?;
@@ -60,7 +61,13 @@ impl Run<'_> {
         granted.network = Some(if is_private { "private" } else { "host" }.to_owned());
         if is_private {
             let listen = (Ipv4Addr::UNSPECIFIED, PRIVATE_SERVER_PORT).into();
-            return Ok((Network::Create(self.case.sysctls.clone()), listen));
+            return Ok((Network::Create(sysctls(&self.case)), listen));
+        }
+        if self.case.state.is_some() {
+            let reason = refusal.map_or("it asks for the host's", String::as_str);
+            return Err(Halt::failed(format!(
+                "this case holds a state and needs a network of its own: {reason}"
+            )));
         }
         if self.case.network == NetworkChoice::Private {
             granted.network_reason = refusal.cloned();
@@ -160,11 +167,39 @@ fn check_shards(count: u32, child_limit: u64) -> Result<(), Halt> {
     }))
 }
 
-fn server_processes(engine: Engine, connections: u32, descriptor_limit: u64) -> u32 {
-    match engine.profile().descriptors {
+fn server_processes(engine: Engine, case: &Case, descriptor_limit: u64) -> u32 {
+    // Where no engine serves, it is not an engine's descriptors that count.
+    let descriptors = match case.state {
+        Some(EndpointState::SendFull | EndpointState::FinWait2Held) => Descriptors::Process,
+        Some(
+            EndpointState::HalfOpen
+            | EndpointState::AcceptQueue
+            | EndpointState::FinWait2
+            | EndpointState::TimeWait
+            | EndpointState::Orphan,
+        ) => Descriptors::Direct,
+        _ => engine.profile().descriptors,
+    };
+    match descriptors {
         Descriptors::Direct => 1,
-        Descriptors::Process => limits::shards(connections, descriptor_limit),
+        Descriptors::Process => limits::shards(case.connections, descriptor_limit),
     }
+}
+
+/// What the private network is set to: what the case says, and before it what a state needs, so that no
+/// queue is too short for it and no cookie stands in for a half-open connection.
+fn sysctls(case: &Case) -> BTreeMap<String, String> {
+    let mut sysctls = BTreeMap::new();
+    if case.state.is_some() {
+        // A queue of half-open connections gives up the oldest early once it is more than half full.
+        let queue = case.connections.saturating_mul(2);
+        let queue = queue.clamp(65_535, i32::MAX as u32).to_string();
+        sysctls.insert("net.core.somaxconn".to_owned(), queue.clone());
+        sysctls.insert("net.ipv4.tcp_max_syn_backlog".to_owned(), queue);
+        sysctls.insert("net.ipv4.tcp_syncookies".to_owned(), "0".to_owned());
+    }
+    sysctls.extend(case.sysctls.clone());
+    sysctls
 }
 
 /// Where a server listens on the host's network: reachable from outside only where several
