@@ -50,7 +50,11 @@ pub fn draw(records: &[Record], theme: &Theme) -> Option<String> {
         return None;
     }
     let count = |count: u32| format::whole(f64::from(count));
-    let title = format!("{} busy connections of {}", count(hot), count(connections));
+    let title = format!(
+        "{} busy of {}: rate against bytes of an idle one",
+        count(hot),
+        count(connections)
+    );
     let asked = format!(
         "{}-byte messages, depth {}",
         largest.case.message_bytes, largest.case.depth

@@ -22,7 +22,7 @@ pub fn draw(group: &Group<'_>, theme: &Theme) -> Option<String> {
     let subtitle = facts::subtitle(group);
     frame::heading(&mut svg, &title, &subtitle);
     let fills = key(&mut svg, &stacks);
-    let names = stacks.iter().map(|stack| text_width(&stack.name, 15.0));
+    let names = stacks.iter().map(|stack| text_width(&stack.name, 16.5));
     let left = MARGIN + names.fold(60.0, f64::max) + 14.0;
     let total_width = stacks
         .iter()

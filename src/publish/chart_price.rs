@@ -33,7 +33,7 @@ pub fn draw(records: &[Record], theme: &Theme) -> Option<String> {
     let subtitle = subtitle(records, &prices);
     frame::heading(&mut svg, title, &subtitle);
     let names = prices.iter().map(|price| text_width(&price.label, SMALL));
-    let left = MARGIN + names.fold(60.0, f64::max).min(330.0) + 12.0;
+    let left = MARGIN + names.fold(60.0, f64::max).min(360.0) + 12.0;
     let range = (left, WIDTH - MARGIN - 110.0);
     let is_log = greatest / least > LOG_RATIO;
     let (scale, ticks) = if is_log {
@@ -96,7 +96,7 @@ fn bar(svg: &mut Svg, price: &Price<'_>, scale: &Scale, middle: f64) {
         content: &format::shortened(&price.label, 46),
         fill: theme.text,
         size: SMALL,
-        is_bold: engine.is_none(),
+        is_bold: engine.is_none() && price.key.sysctls.is_empty(),
     };
     svg.text(from - 10.0, middle + 4.5, Anchor::End, name);
     let half = ROW * 0.32;

@@ -22,7 +22,7 @@ pub fn draw(group: &Group<'_>, theme: &Theme) -> Option<String> {
         .collect();
     let title = "Connections opened a second, against connections open";
     let subtitle = facts::subtitle(group);
-    let caption = caption(group, &lines);
+    let caption = caption(group);
     course_chart(
         theme,
         &Course {
@@ -73,7 +73,8 @@ fn marks(point: &Point<'_>) -> Vec<Mark> {
         Some(Mark {
             connections: each.saturating_mul(u32::try_from(index).ok()? + 1),
             value: statistics::geometric_mean(&rates)?,
-            interval: statistics::log_interval(&rates).map(|one| (one.low, one.high)),
+            // A band around each of a hundred blocks would hide the course that is asked about.
+            interval: None,
             is_hollow: false,
             is_joined: index > 0,
             strays: Vec::new(),
@@ -87,13 +88,9 @@ fn rate(run: &Record, block: usize) -> Option<f64> {
     (seconds > 0.0).then_some(f64::from(run.setup.block_connections?) / seconds)
 }
 
-fn caption(group: &Group<'_>, lines: &[Line]) -> Vec<String> {
+fn caption(group: &Group<'_>) -> Vec<String> {
     let mut sentences =
-        vec!["A point a block of connections, of each engine's largest run.".to_owned()];
-    let marks = || lines.iter().flat_map(|line| &line.marks);
-    if marks().any(|mark| mark.interval.is_some()) {
-        sentences.push("Bands: 95 % interval over runs.".to_owned());
-    }
+        vec!["Block by block, of each engine's largest run; the mean over runs.".to_owned()];
     let prepared = group
         .records
         .iter()

@@ -303,14 +303,9 @@ mod tests {
             groups[1]
                 .shape
                 .words()
-                .ends_with("kernel peers, tcp_rmem 1024 1024 1024")
+                .ends_with("kernel peers, tcp_rmem 1024×3")
         );
-        assert!(
-            groups[1]
-                .shape
-                .slug()
-                .ends_with("-kernel-tcp-rmem-1024-1024-1024")
-        );
+        assert!(groups[1].shape.slug().ends_with("-kernel-tcp-rmem-1024-3"));
     }
 
     #[test]

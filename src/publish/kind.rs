@@ -38,14 +38,24 @@ pub fn of_kind(records: &[Record], kind: Kind) -> Vec<&Record> {
 }
 
 /// The settings of a case's network in words, empty where they are the namespace's own:
-/// `tcp_rmem 1024 1024 1024, tcp_wmem 1024 1024 1024`.
+/// `tcp_rmem 1024×3, tcp_wmem 4096 8192 16384`.
 pub fn sysctl_words(case: &Case) -> String {
     let words = case.sysctls.iter().map(|(name, value)| {
         let last = name.rsplit('.').next().unwrap_or(name);
-        let value = value.split_whitespace().collect::<Vec<_>>().join(" ");
-        format!("{last} {value}")
+        format!("{last} {}", value_words(value))
     });
     words.collect::<Vec<_>>().join(", ")
+}
+
+/// A value; one that is several equal numbers, as the buffers' are, is written once: `4096×3`.
+fn value_words(value: &str) -> String {
+    let words: Vec<&str> = value.split_whitespace().collect();
+    match words[..] {
+        [first, _, ..] if words.iter().all(|word| *word == first) => {
+            format!("{first}×{}", words.len())
+        }
+        _ => words.join(" "),
+    }
 }
 
 #[cfg(test)]
@@ -77,6 +87,11 @@ mod tests {
             .case
             .sysctls
             .insert("net.ipv4.tcp_rmem".to_owned(), value);
-        assert_eq!(sysctl_words(&record.case), "tcp_rmem 1024 1024 1024");
+        assert_eq!(sysctl_words(&record.case), "tcp_rmem 1024×3");
+        let value = "4096\t8192\t16384".to_owned();
+        let name = "net.ipv4.tcp_wmem".to_owned();
+        record.case.sysctls.insert(name, value);
+        let words = sysctl_words(&record.case);
+        assert_eq!(words, "tcp_rmem 1024×3, tcp_wmem 4096 8192 16384");
     }
 }

@@ -104,16 +104,16 @@ impl Model {
         self.fits().map(|fit| fit.at_zero).sum()
     }
 
-    /// How many connections a memory of this size allows, if there were nothing else in it.
-    pub fn connections_in(&self, memory_bytes: f64) -> f64 {
-        ((memory_bytes - self.fixed_bytes()) / self.pair_bytes()).max(0.0)
-    }
-
     fn fits(&self) -> impl Iterator<Item = &Fit> {
         std::iter::once(&self.kernel)
             .chain(&self.server_user)
             .chain(&self.client_user)
     }
+}
+
+/// How many connections a memory of this size allows, if there were nothing else in it.
+pub fn connections_in(memory_bytes: f64, fixed: f64, each: f64) -> f64 {
+    ((memory_bytes - fixed) / each).max(0.0)
 }
 
 /// A model of every engine that has enough counts; the A/A arm has none.
@@ -254,7 +254,7 @@ mod tests {
         assert!(found.kernel.error().abs() < 1e-9 && found.kernel.is_within());
         assert!(found.total.unwrap().error().abs() < 1e-9);
         assert!((model.pair_bytes() - 9_040.0).abs() < 1e-6);
-        let room = model.connections_in(9_040.0 * 1e6 + 4e7);
+        let room = connections_in(9_040.0 * 1e6 + 4e7, model.fixed_bytes(), model.pair_bytes());
         assert!((room - 1e6).abs() < 1.0, "{room}");
     }
 

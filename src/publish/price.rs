@@ -48,9 +48,11 @@ pub struct Price<'a> {
 /// A difference between two arms of the list, paired by count and repeat.
 #[derive(Clone, Debug)]
 pub struct Difference {
-    /// What is compared.
-    pub label: String,
-    /// The first less the second: mean over pairs, and its interval, bytes a connection.
+    /// The state, with what tells it from others.
+    pub state: String,
+    /// The settings that one of them has; of the A/A arm, that it is that.
+    pub settings: String,
+    /// Without the settings less with them: mean over pairs, and its interval, bytes a connection.
     pub bytes: Interval,
     /// How many pairs.
     pub pairs: usize,
@@ -177,13 +179,13 @@ fn set_bytes(price: &mut Price<'_>, totals: &[(u32, f64)]) {
     price.interval = statistics::t_interval(&values).map(|interval| (interval.low, interval.high));
 }
 
-/// What other settings change in each state, and what the A/A arm does: the first less the second.
+/// What other settings change in each state, and what the A/A arm does.
 pub fn differences(prices: &[Price<'_>]) -> Vec<Difference> {
     let mut all = Vec::new();
     for price in prices {
         let twin = runs(price);
-        let pairs = pairs(&price.control, &twin);
-        all.extend(difference(format!("{} (A/A)", price.label), &pairs, true));
+        let pairs = pairs(&twin, &price.control);
+        all.extend(difference((&price.label, "A/A"), &pairs, true));
     }
     for base in prices.iter().filter(|price| price.key.sysctls.is_empty()) {
         let is_tuned = |price: &&Price<'_>| {
@@ -195,8 +197,8 @@ pub fn differences(prices: &[Price<'_>]) -> Vec<Difference> {
         };
         for tuned in prices.iter().filter(is_tuned) {
             let pairs = pairs(&runs(base), &runs(tuned));
-            let label = format!("{} − {}", base.label, tuned.label);
-            all.extend(difference(label, &pairs, false));
+            let what = (base.label.as_str(), tuned.key.sysctls.as_str());
+            all.extend(difference(what, &pairs, false));
         }
     }
     all
@@ -209,9 +211,14 @@ fn runs<'a>(price: &Price<'a>) -> Vec<&'a Record> {
         .collect()
 }
 
-fn difference(label: String, pairs: &[f64], is_control: bool) -> Option<Difference> {
+fn difference(
+    (state, settings): (&str, &str),
+    pairs: &[f64],
+    is_control: bool,
+) -> Option<Difference> {
     Some(Difference {
-        label,
+        state: state.to_owned(),
+        settings: settings.to_owned(),
         bytes: statistics::t_interval(pairs)?,
         pairs: pairs.len(),
         is_control,
@@ -294,6 +301,6 @@ mod tests {
         assert_eq!(found.pairs, 4);
         assert!(found.bytes.estimate.abs() < 1e-9);
         assert!(found.bytes.low < 0.0 && found.bytes.high < 2.0);
-        assert!(found.label.ends_with("accepted, tcp_rmem 1024 1024 1024"));
+        assert_eq!(found.settings, "tcp_rmem 1024×3");
     }
 }

@@ -5,7 +5,7 @@ use super::markdown::{self, escape};
 use super::table::wrapped;
 
 /// The most columns of text that one of the first columns takes on a terminal.
-const KEY_WIDTH_MAX: usize = 34;
+const KEY_WIDTH_MAX: usize = 36;
 
 /// A table and the sentences around it.
 #[derive(Clone, Debug, Default, PartialEq)]

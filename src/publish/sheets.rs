@@ -14,6 +14,7 @@ use super::price::{self, Price};
 use super::share::{Control, Share, shares};
 use super::sheet::Sheet;
 use crate::statistics::{Interval, median};
+use fourtuple_spec::record::Round;
 use fourtuple_spec::{EndpointState, Peer, Record};
 
 /// 2^32 client addresses and 2^16 ports, to one address and port of a server.
@@ -125,7 +126,7 @@ fn predictions(models: &[Model]) -> Option<Sheet> {
             "measured",
             "error",
             "within 1 %",
-            "with user memory",
+            "with user",
         ],
     );
     for model in models {
@@ -145,7 +146,8 @@ fn predictions(models: &[Model]) -> Option<Sheet> {
     let all = models.iter().flat_map(|model| &model.predictions);
     let within = all.filter(|one| one.kernel.is_within()).count();
     sheet.intro =
-        "Kernel memory; the last column is the error with the processes' memory in it.".into();
+        "Kernel memory; the last column is the error with the memory of both processes in it."
+            .into();
     sheet.notes = vec![format!(
         "{within} of {} within 1 %.",
         counted(sheet.rows.len(), "prediction")
@@ -206,7 +208,9 @@ fn capacity(group: &Group<'_>, models: &[Model]) -> Option<Sheet> {
 
 fn capacity_row(name: &str, side: &str, each: f64, fixed: f64, sizes: &[f64]) -> Vec<String> {
     let mut row = vec![name.to_owned(), side.to_owned(), bytes(each)];
-    let allowed = sizes.iter().map(|size| ((size - fixed) / each).max(0.0));
+    let allowed = sizes
+        .iter()
+        .map(|size| model::connections_in(*size, fixed, each));
     row.extend(allowed.map(rate));
     row.push(decimal_bytes(each * FOUR_TUPLES));
     row
@@ -295,49 +299,62 @@ fn cross_check(control: &Control, all: &[Record]) -> Option<String> {
     ))
 }
 
-/// Full rounds by window.
+/// Full rounds by window, at the largest count that has any.
 fn rounds(group: &Group<'_>) -> Option<Sheet> {
     let mut sheet = Sheet::new(
         "Full rounds: every connection echoes once",
-        1,
+        2,
         &[
-            "engine",
-            "connections",
-            "active at once",
-            "time",
-            "echoes/s",
-            "p50",
-            "p99",
+            "engine", "phase", "active", "time", "echoes/s", "p50", "p99",
         ],
     );
+    let has_rounds = |count: &u32| {
+        let mut runs = group.records.iter();
+        runs.any(|run| run.case.connections == *count && !run.rounds.is_empty())
+    };
+    let count = group.counts().into_iter().rfind(has_rounds)?;
     for series in group.series.iter().filter(|series| !series.is_control) {
-        for point in &series.points {
-            let all: Vec<&fourtuple_spec::record::Round> =
-                point.valid_runs().flat_map(|run| &run.rounds).collect();
-            let mut windows: Vec<u32> = all.iter().map(|round| round.active_connections).collect();
-            windows.sort_unstable();
-            windows.dedup();
-            for window in windows {
-                let of = |number: &dyn Fn(&fourtuple_spec::record::Round) -> Option<f64>| {
-                    let rounds = all
-                        .iter()
-                        .filter(|round| round.active_connections == window);
-                    median(&rounds.filter_map(|round| number(round)).collect::<Vec<_>>())
-                };
-                let latency = |value: Option<u64>| value.map(|value| value as f64);
-                sheet.rows.push(vec![
-                    series.name.clone(),
-                    whole(f64::from(point.connections)),
-                    whole(f64::from(window)),
-                    or_missing(of(&|round| Some(round.seconds * 1e9)), duration_ns),
-                    or_missing(of(&|round| round.echoes_per_second), rate),
-                    or_missing(of(&|round| latency(round.latency_ns.p50)), duration_ns),
-                    or_missing(of(&|round| latency(round.latency_ns.p99)), duration_ns),
-                ]);
+        let Some(point) = series.point(count) else {
+            continue;
+        };
+        let all: Vec<&Round> = point.valid_runs().flat_map(|run| &run.rounds).collect();
+        let mut windows: Vec<(&str, u32)> = Vec::new();
+        for round in &all {
+            let window = (round.phase.as_str(), round.active_connections);
+            if !windows.contains(&window) {
+                windows.push(window);
             }
         }
+        let rows = windows.iter().map(|window| {
+            let of_window =
+                |round: &&&Round| (round.phase.as_str(), round.active_connections) == *window;
+            let rounds: Vec<&Round> = all.iter().filter(of_window).copied().collect();
+            round_row(&series.name, &rounds)
+        });
+        sheet.rows.extend(rows);
     }
+    sheet.intro = format!(
+        "Over {} connections, so many of them active at once; medians over runs. A proof is after an idle hold.",
+        whole(f64::from(count))
+    );
     (!sheet.rows.is_empty()).then_some(sheet)
+}
+
+fn round_row(name: &str, rounds: &[&Round]) -> Vec<String> {
+    let of = |number: fn(&Round) -> Option<f64>| {
+        let values: Vec<f64> = rounds.iter().filter_map(|round| number(round)).collect();
+        median(&values)
+    };
+    let first = rounds.first();
+    vec![
+        name.to_owned(),
+        first.map_or_else(String::new, |round| round.phase.clone()),
+        or_missing(of(|round| Some(f64::from(round.active_connections))), whole),
+        or_missing(of(|round| Some(round.seconds * 1e9)), duration_ns),
+        or_missing(of(|round| round.echoes_per_second), rate),
+        or_missing(of(|round| Some(round.latency_ns.p50? as f64)), duration_ns),
+        or_missing(of(|round| Some(round.latency_ns.p99? as f64)), duration_ns),
+    ]
 }
 
 /// Runs that opened connections until something stopped them.
@@ -532,9 +549,10 @@ fn remedies(records: &[Record]) -> Option<Sheet> {
     }
     let mut sheet = Sheet::new(
         "What other settings change",
-        1,
+        2,
         &[
-            "first − second",
+            "state",
+            "settings",
             "difference",
             "interval",
             "pairs",
@@ -546,19 +564,20 @@ fn remedies(records: &[Record]) -> Option<Sheet> {
         let verdict = if interval.low <= 0.0 && interval.high >= 0.0 {
             "no difference"
         } else if interval.low > 0.0 {
-            "the first takes more"
+            "less with them"
         } else {
-            "the second takes more"
+            "more with them"
         };
         sheet.rows.push(vec![
-            one.label.clone(),
+            one.state.clone(),
+            one.settings.clone(),
             bytes(interval.estimate),
             range(&interval, bytes),
             one.pairs.to_string(),
             verdict.to_owned(),
         ]);
     }
-    sheet.intro = "Kernel bytes of a connection, paired by count and repeat, with the 95 % t-interval of the mean.".to_owned();
+    sheet.intro = "Kernel bytes of a connection without the settings less with them, paired by count and repeat, with the 95 % t-interval of the mean.".to_owned();
     Some(sheet)
 }
 

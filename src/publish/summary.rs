@@ -36,8 +36,8 @@ pub fn summary(record: &Record) -> String {
     line("CPU an echo", cpu(record));
     line("memory", memory(record));
     line("whose", whose(record));
-    for content in parts(record) {
-        line("ledger", Some(content));
+    for (index, content) in parts(record).into_iter().enumerate() {
+        line(if index == 0 { "ledger" } else { "" }, Some(content));
     }
     line(
         "witness",
@@ -196,7 +196,10 @@ fn parts(record: &Record) -> Vec<String> {
         // Padding is of spaces that do not break, for a line is wrapped at all others.
         format!("{name:24}{:>12}{share:>10}", bytes(*value)).replace(' ', "\u{a0}")
     };
-    rows.iter().map(row).collect()
+    let heading = format!("{:24}{:>12}{:>10}", "", "a connection", "share");
+    std::iter::once(heading.replace(' ', "\u{a0}"))
+        .chain(rows.iter().map(row))
+        .collect()
 }
 
 fn rate(record: &Record) -> Option<String> {
