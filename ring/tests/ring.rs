@@ -1,8 +1,8 @@
 //! A ring against real sockets: what the types promise, the kernel does.
 
 use fourtuple_ring::{
-    ConnectStep, Errno, Event, Feature, Received, Ring, RingSet, Sent, Setup, SetupError, Shot,
-    Slot,
+    ConnectStep, Errno, Event, Feature, Readiness, Received, Ring, RingSet, Sent, Setup,
+    SetupError, Shot, Slot,
 };
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -398,4 +398,103 @@ fn a_table_beyond_the_limit_is_refused_with_the_limit() {
         Err(SetupError::Table { limit, .. }) => assert!(limit <= 1 << 20),
         other => panic!("{:?}", other.map(|_| ())),
     }
+}
+
+/// Awaits a poll's answer.
+fn ready(ring: &mut Ring, slot: Slot) -> (Result<Readiness, Errno>, Shot) {
+    match next(ring) {
+        Event::Ready {
+            slot: of,
+            result,
+            shot,
+        } if of == slot => (result, shot),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What there is to receive now: how many bytes, and whether there was more.
+fn receive_ready(ring: &mut Ring, slot: Slot) -> Result<(usize, bool), Errno> {
+    ring.receive_ready(slot).unwrap();
+    match next(ring) {
+        Event::Received { result, shot, .. } => {
+            assert_eq!(shot, Shot::Ended);
+            match result? {
+                Received::End => Ok((0, false)),
+                Received::Data(lease) => {
+                    let got = (lease.bytes(), lease.has_more());
+                    ring.recycle(lease);
+                    Ok(got)
+                }
+            }
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_multishot_poll_tells_what_comes_and_a_lease_whether_more_is_there() {
+    let Some((mut ring, slot, mut peer)) = connected(Setup::new(4).buffers(4, 64)) else {
+        return;
+    };
+    ring.poll_multishot(slot).unwrap();
+    for _ in 0..2 {
+        peer.write_all(&[7; 100]).unwrap();
+        assert_eq!(ready(&mut ring, slot), (Ok(Readiness::Data), Shot::Armed));
+        assert_eq!(receive_ready(&mut ring, slot), Ok((64, true)));
+        assert_eq!(receive_ready(&mut ring, slot), Ok((36, false)));
+        assert_eq!(receive_ready(&mut ring, slot), Err(Errno::AGAIN));
+    }
+    assert_eq!(ring.buffers_free(), (4, 4));
+    peer.shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(ready(&mut ring, slot), (Ok(Readiness::HungUp), Shot::Armed));
+    assert_eq!(receive_ready(&mut ring, slot), Ok((0, false)));
+    ring.cancel_poll(slot).unwrap();
+    let cancelled = (Err(Errno::CANCELED), Shot::Ended);
+    assert_eq!(ready(&mut ring, slot), cancelled);
+}
+
+#[test]
+fn a_lease_tells_of_an_end_behind_it() {
+    let Some((mut ring, slot, mut peer)) = connected(Setup::new(4).buffers(4, 64)) else {
+        return;
+    };
+    peer.write_all(b"last").unwrap();
+    peer.shutdown(std::net::Shutdown::Write).unwrap();
+    // The end may come a moment after the data.
+    loop {
+        ring.poll_once(slot).unwrap();
+        let (result, shot) = ready(&mut ring, slot);
+        assert!(result.is_ok() && shot == Shot::Ended);
+        if result == Ok(Readiness::HungUp) {
+            break;
+        }
+    }
+    assert_eq!(receive_ready(&mut ring, slot), Ok((4, true)));
+    assert_eq!(receive_ready(&mut ring, slot), Ok((0, false)));
+}
+
+#[test]
+fn a_single_poll_finds_what_is_there_already() {
+    let Some((mut ring, slot, mut peer)) = connected(Setup::new(4).buffers(4, 64)) else {
+        return;
+    };
+    peer.write_all(&[7; 100]).unwrap();
+    for (bytes, more) in [(64, true), (36, false)] {
+        ring.poll_once(slot).unwrap();
+        assert_eq!(ready(&mut ring, slot), (Ok(Readiness::Data), Shot::Ended));
+        assert_eq!(receive_ready(&mut ring, slot), Ok((bytes, more)));
+    }
+    assert_eq!(ring.outstanding(), 0);
+}
+
+#[test]
+fn time_that_was_asked_for_passes() {
+    let Some(mut ring) = build(Setup::new(1)) else {
+        return;
+    };
+    let began = Instant::now();
+    ring.elapse(Duration::from_millis(20), 5).unwrap();
+    assert_eq!(next(&mut ring), Event::Elapsed { key: 5 });
+    assert!(began.elapsed() >= Duration::from_millis(20));
+    assert_eq!(ring.outstanding(), 0);
 }

@@ -1,5 +1,7 @@
 //! The engines on direct descriptors past one table: connections spread over several rings.
 
+mod support;
+
 use fourtuple_server::{Options, Server};
 use fourtuple_spec::Engine;
 use std::io::{Read, Write};
@@ -9,6 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 const CONNECTIONS: u32 = 100;
+const ENGINES: [Engine; 3] = [Engine::Uring, Engine::UringPoll, Engine::UringHybrid];
 
 /// Runs `peers` against a server whose tables have `slots_per_ring` slots.
 fn with_server(engine: Engine, slots_per_ring: u32, peers: impl FnOnce(std::net::SocketAddr)) {
@@ -61,26 +64,46 @@ fn echo(peer: &mut TcpStream, number: usize) {
 #[test]
 fn connections_past_one_table_are_served_by_the_next_ring() {
     for slots_per_ring in [7, 64] {
-        with_server(Engine::Uring, slots_per_ring, |address| {
-            let mut peers: Vec<TcpStream> = Vec::new();
-            for number in 0..CONNECTIONS as usize {
-                let mut peer = TcpStream::connect(address).unwrap();
-                peer.set_read_timeout(Some(Duration::from_secs(20)))
-                    .unwrap();
-                echo(&mut peer, number);
-                peers.push(peer);
-            }
-            for (number, peer) in peers.iter_mut().enumerate().rev() {
-                echo(peer, number);
-            }
-            // Slots that come free are used again, in whichever ring they are.
-            peers.truncate(10);
-            for number in 0..90 {
-                let mut peer = TcpStream::connect(address).unwrap();
-                peer.set_read_timeout(Some(Duration::from_secs(20)))
-                    .unwrap();
-                echo(&mut peer, number);
-                peers.push(peer);
+        for engine in ENGINES {
+            with_server(engine, slots_per_ring, spread);
+        }
+    }
+}
+
+fn spread(address: std::net::SocketAddr) {
+    let mut peers: Vec<TcpStream> = Vec::new();
+    for number in 0..CONNECTIONS as usize {
+        let mut peer = TcpStream::connect(address).unwrap();
+        peer.set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
+        echo(&mut peer, number);
+        peers.push(peer);
+    }
+    for (number, peer) in peers.iter_mut().enumerate().rev() {
+        echo(peer, number);
+    }
+    // Slots that come free are used again, in whichever ring they are.
+    peers.truncate(10);
+    for number in 0..90 {
+        let mut peer = TcpStream::connect(address).unwrap();
+        peer.set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
+        echo(&mut peer, number);
+        peers.push(peer);
+    }
+}
+
+/// Each of many rings has few buffers, and small ones: 16 peers with 100,000 bytes each need them all.
+#[test]
+fn buffers_that_run_out_delay_and_lose_nothing() {
+    for engine in ENGINES {
+        with_server(engine, 16, |address| {
+            let mut peers: Vec<_> = (0..CONNECTIONS as usize)
+                .map(|seed| support::peer::Peer::connect(address, seed))
+                .collect();
+            for _ in 0..3 {
+                peers.iter_mut().for_each(|peer| peer.send(100_000));
+                peers.iter_mut().for_each(|peer| peer.receive(100_000));
             }
         });
     }
