@@ -26,7 +26,7 @@ struct Dot {
     is_hollow: bool,
 }
 
-/// Draws the chart, of the mix with most connections; `None` without a mix.
+/// Draws the chart, of the mix with most connections; `None` where no two engines have one.
 pub fn draw(records: &[Record], theme: &Theme) -> Option<String> {
     let all = mixes(records);
     let is_plain = |mix: &&Mix<'_>| {
@@ -46,7 +46,7 @@ pub fn draw(records: &[Record], theme: &Theme) -> Option<String> {
             && mix.case.depth == largest.case.depth
     });
     let dots: Vec<Dot> = chosen.filter_map(|mix| dot(mix, base)).collect();
-    if dots.is_empty() {
+    if dots.len() < 2 {
         return None;
     }
     let count = |count: u32| format::whole(f64::from(count));

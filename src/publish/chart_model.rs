@@ -20,24 +20,21 @@ use super::theme::Theme;
 struct Drawn<'a> {
     model: &'a Model,
     runs: Vec<(u32, f64)>,
+    /// Where its label stands: the last count of the chart, and what was measured or else is said there.
+    end: (u32, f64),
     line: Line,
 }
 
 /// Draws the chart; `None` where no engine has enough counts.
 pub fn draw(group: &Group<'_>, theme: &Theme) -> Option<String> {
     let models = models(group);
+    let last = last_count(group, &models)?;
     let drawn: Vec<Drawn<'_>> = models
         .iter()
-        .filter_map(|model| prepare(group, model, theme))
+        .filter_map(|model| prepare(group, model, last, theme))
         .collect();
-    let last = drawn
-        .iter()
-        .filter_map(|one| Some(one.runs.last()?.0))
-        .max()?;
     let values = drawn.iter().flat_map(|one| {
-        let predicted = one
-            .model
-            .total_at(f64::from(one.runs.last().map_or(0, |run| run.0)));
+        let predicted = one.model.total_at(f64::from(last));
         one.runs.iter().map(|run| run.1).chain([predicted])
     });
     let greatest = values.fold(0.0, f64::max);
@@ -77,21 +74,30 @@ pub fn draw(group: &Group<'_>, theme: &Theme) -> Option<String> {
     Some(svg.finish(title, &format!("{subtitle}. {}", describe(&drawn))))
 }
 
-fn prepare<'a>(group: &Group<'_>, model: &'a Model, theme: &Theme) -> Option<Drawn<'a>> {
-    let series = group.arm(model.engine).filter(|one| one.name == model.name);
-    let runs = runs(series?, model);
-    let largest = runs.last()?;
-    let predicted = model.total_at(f64::from(largest.0));
-    let is_beyond = largest.0 > FIT_CONNECTIONS_MAX;
-    let value = format::decimal_bytes(largest.1);
-    let value = if is_beyond {
-        format!(
-            "{value} ({})",
-            format::deviation(predicted / largest.1 - 1.0)
-        )
+/// The largest count that any model has a run of: all lines are drawn that far.
+fn last_count(group: &Group<'_>, models: &[Model]) -> Option<u32> {
+    let of_model = |model: &Model| Some(runs(series(group, model)?, model).last()?.0);
+    models.iter().filter_map(of_model).max()
+}
+
+fn series<'a, 'b>(group: &'a Group<'b>, model: &Model) -> Option<&'a Series<'b>> {
+    let found = group.arm(model.engine)?;
+    (found.name == model.name).then_some(found)
+}
+
+fn prepare<'a>(group: &Group<'_>, model: &'a Model, last: u32, theme: &Theme) -> Option<Drawn<'a>> {
+    let runs = runs(series(group, model)?, model);
+    let (largest, measured) = *runs.last()?;
+    let predicted = model.total_at(f64::from(last));
+    let value = if largest < last {
+        format!("{}, not run", format::decimal_bytes(predicted))
+    } else if last > FIT_CONNECTIONS_MAX {
+        let error = format::deviation(predicted / measured - 1.0);
+        format!("{} ({error})", format::decimal_bytes(measured))
     } else {
-        value
+        format::decimal_bytes(measured)
     };
+    let end = if largest < last { predicted } else { measured };
     let line = Line {
         name: model.name.clone(),
         value,
@@ -100,7 +106,12 @@ fn prepare<'a>(group: &Group<'_>, model: &'a Model, theme: &Theme) -> Option<Dra
         marks: Vec::new(),
         stop: None,
     };
-    Some(Drawn { model, runs, line })
+    Some(Drawn {
+        model,
+        runs,
+        end: (last, end),
+        line,
+    })
 }
 
 /// Kernel and user memory of every count that has the numbers which the model has.
@@ -130,19 +141,18 @@ fn lay(svg: &mut Svg, panel: &Panel, one: &Drawn<'_>) {
         (panel.x.position(x), panel.y.position(one.model.total_at(x)))
     };
     let counts = &one.model.kernel.counts;
-    let (Some(first), Some(last), Some(largest)) = (counts.first(), counts.last(), one.runs.last())
-    else {
+    let (Some(first), Some(last)) = (counts.first(), counts.last()) else {
         return;
     };
     let solid = Stroke::solid(one.line.colour, 2.6);
     svg.line(at(*first), at(*last), solid);
-    if largest.0 > *last {
+    if one.end.0 > *last {
         let dashed = Stroke {
             width: 1.8,
             dashes: "7 5",
             ..solid
         };
-        svg.line(at(*last), at(largest.0), dashed);
+        svg.line(at(*last), at(one.end.0), dashed);
     }
 }
 
@@ -169,10 +179,9 @@ fn dots(svg: &mut Svg, panel: &Panel, one: &Drawn<'_>) {
 fn labels(svg: &mut Svg, panel: &Panel, drawn: &[Drawn<'_>]) {
     let ends: Vec<(f64, f64)> = drawn
         .iter()
-        .filter_map(|one| one.runs.last())
-        .map(|(connections, bytes)| {
-            let x = panel.x.position(f64::from(*connections));
-            (x, panel.y.position(*bytes))
+        .map(|one| {
+            let x = panel.x.position(f64::from(one.end.0));
+            (x, panel.y.position(one.end.1))
         })
         .collect();
     let wishes: Vec<f64> = ends.iter().map(|end| end.1).collect();
@@ -210,8 +219,7 @@ fn caption(group: &Group<'_>, drawn: &[Drawn<'_>]) -> Vec<String> {
 
 fn describe(drawn: &[Drawn<'_>]) -> String {
     let sentence = |one: &Drawn<'_>| {
-        let count = one.runs.last().map_or(0, |run| run.0);
-        let count = format::whole(f64::from(count));
+        let count = format::whole(f64::from(one.end.0));
         format!(
             "{} at {count} connections: {}.",
             one.line.name, one.line.value

@@ -5,6 +5,7 @@ use super::facts;
 use super::format;
 use super::group::{Group, Series};
 use super::lines::{Line, Mark, Role};
+use super::rounds;
 use super::theme::{FLOOR, Theme};
 use crate::statistics;
 use fourtuple_spec::record::Round;
@@ -29,12 +30,19 @@ pub fn draw(group: &Group<'_>, theme: &Theme) -> Option<String> {
         .iter()
         .flat_map(|line| &line.marks)
         .any(|mark| mark.interval.is_some());
-    let mut caption = vec!["In a round every connection echoes once.".to_owned()];
-    caption.push(if has_interval {
-        "Bands: 95 % interval over runs.".to_owned()
-    } else {
-        "One run a point: no interval.".to_owned()
+    let has_several_runs = group.series.iter().any(|series| {
+        let point = series.point(count);
+        point.is_some_and(|point| point.valid_runs().count() > 1)
     });
+    let mut caption = vec!["In a round every connection echoes once.".to_owned()];
+    caption.push(
+        match (has_interval, has_several_runs) {
+            (true, true) => "Bands: 95 % interval over runs.",
+            (true, false) => "One run; bands: the least and the greatest of its rounds.",
+            (false, _) => "One run a point: no interval.",
+        }
+        .to_owned(),
+    );
     course_chart(
         theme,
         &Course {
@@ -51,33 +59,15 @@ pub fn draw(group: &Group<'_>, theme: &Theme) -> Option<String> {
 
 fn line(series: &Series<'_>, count: u32, theme: &Theme) -> Option<Line> {
     let point = series.point(count)?;
-    let rounds: Vec<&Round> = point
-        .valid_runs()
-        .flat_map(|run| &run.rounds)
-        .filter(|round| round.phase == "round")
-        .collect();
-    let mut windows: Vec<u32> = rounds
+    let runs: Vec<Vec<&Round>> = point.valid_runs().map(rounds::steady).collect();
+    let mut windows: Vec<u32> = runs
         .iter()
+        .flatten()
         .map(|round| round.active_connections)
         .collect();
     windows.sort_unstable();
     windows.dedup();
-    let mark = |window: &u32| {
-        let of_window = rounds
-            .iter()
-            .filter(|round| round.active_connections == *window);
-        let rates: Vec<f64> = of_window
-            .filter_map(|round| round.echoes_per_second)
-            .collect();
-        Some(Mark {
-            connections: *window,
-            value: statistics::geometric_mean(&rates)?,
-            interval: statistics::log_interval(&rates).map(|one| (one.low, one.high)),
-            is_hollow: false,
-            is_joined: true,
-            strays: Vec::new(),
-        })
-    };
+    let mark = |window: &u32| mark(&runs, *window);
     let marks: Vec<Mark> = windows.iter().filter_map(mark).collect();
     Some(Line {
         name: series.name.clone(),
@@ -94,5 +84,38 @@ fn line(series: &Series<'_>, count: u32, theme: &Theme) -> Option<Line> {
         },
         marks,
         stop: None,
+    })
+}
+
+/// The mean over runs, with its interval; of a single run, over its rounds of this window, with their range.
+fn mark(runs: &[Vec<&Round>], window: u32) -> Option<Mark> {
+    let rates = |run: &Vec<&Round>| -> Vec<f64> {
+        let of_window = run
+            .iter()
+            .filter(|round| round.active_connections == window);
+        of_window
+            .filter_map(|round| round.echoes_per_second)
+            .collect()
+    };
+    let means: Vec<f64> = runs
+        .iter()
+        .filter_map(|run| statistics::geometric_mean(&rates(run)))
+        .collect();
+    let interval = match runs {
+        [only] => {
+            let rates = rates(only);
+            let least = rates.iter().copied().min_by(f64::total_cmp);
+            let greatest = rates.iter().copied().max_by(f64::total_cmp);
+            least.zip(greatest).filter(|_| rates.len() > 1)
+        }
+        _ => statistics::log_interval(&means).map(|one| (one.low, one.high)),
+    };
+    Some(Mark {
+        connections: window,
+        value: statistics::geometric_mean(&means)?,
+        interval,
+        is_hollow: false,
+        is_joined: true,
+        strays: Vec::new(),
     })
 }

@@ -2,7 +2,8 @@
 
 use super::format::{MISSING, bytes, decimal_bytes, or_missing, percent, whole};
 use super::group::{Group, MEMORY_CONNECTIONS_MIN, Series};
-use super::metric;
+use super::metric::{self, Metric};
+use super::point::Point;
 use super::share::{at_rest, of_runs};
 use super::sheet::Sheet;
 use fourtuple_spec::Record;
@@ -48,89 +49,69 @@ pub fn rows(record: &Record) -> Option<Vec<Row>> {
     Some(rows)
 }
 
-/// The ledger by cache of every engine, at the largest count at which two of them have one.
+/// One engine's column of the ledger.
+struct Column<'a> {
+    name: String,
+    point: &'a Point<'a>,
+    rows: Vec<Row>,
+}
+
+/// The ledger by cache of every engine, each at its largest count that has one.
 pub fn sheet(group: &Group<'_>) -> Option<Sheet> {
-    let count = largest_count(group)?;
-    let chosen: Vec<(&Series<'_>, Vec<Row>)> = group
-        .series
-        .iter()
-        .filter(|series| !series.is_control)
-        .filter_map(|series| Some((series, median_rows(series, count)?)))
-        .collect();
-    let mut sheet = Sheet::new(
-        &format!(
-            "The ledger, bytes a connection at {}",
-            whole(f64::from(count))
-        ),
-        1,
-        &["cache or part"],
-    );
+    let engines = group.series.iter().filter(|series| !series.is_control);
+    let columns: Vec<Column<'_>> = engines.filter_map(column).collect();
+    if columns.is_empty() {
+        return None;
+    }
+    let mut sheet = Sheet::new("The ledger, bytes a connection", 1, &["cache or part"]);
     sheet.intro = format!(
-        "Kernel memory of {}, at rest: slab pages by cache, then the other parts. \
+        "Kernel memory of {}, at rest, of each engine's largest run: slab pages by cache, then the other parts. \
          A cache may hold objects of others that the kernel merged into it.",
         group.shape.memory_scope()
     );
-    sheet
-        .headings
-        .extend(chosen.iter().map(|(series, _)| series.name.clone()));
-    for name in names(&chosen) {
-        let cells = chosen.iter().map(|(_, rows)| {
-            let found = rows.iter().find(|(known, _)| *known == name);
+    let heading = |column: &Column<'_>| {
+        let count = super::format::short(f64::from(column.point.connections));
+        format!("{}, {count}", column.name)
+    };
+    sheet.headings.extend(columns.iter().map(heading));
+    for name in names(&columns) {
+        let cells = columns.iter().map(|column| {
+            let found = column.rows.iter().find(|(known, _)| *known == name);
             or_missing(found.map(|(_, bytes)| *bytes), bytes)
         });
-        sheet.rows.push(
-            std::iter::once(name.clone())
-                .chain(cells.collect::<Vec<_>>())
-                .collect(),
-        );
+        let cells: Vec<String> = cells.collect();
+        sheet.rows.push([vec![name.clone()], cells].concat());
     }
-    sheet
-        .rows
-        .push(summed("kernel, sum", &chosen, count, |run| {
-            metric::kernel_bytes(run)
-        }));
-    let witness = summed("memory cgroup, charged", &chosen, count, cgroup_bytes);
+    let sums = summed("kernel, sum", &columns, metric::kernel_bytes);
+    sheet.rows.push(sums);
+    let witness = summed("memory cgroup, charged", &columns, cgroup_bytes);
     if witness[1..].iter().any(|cell| cell != MISSING) {
         sheet.rows.push(witness);
-        let largest: Vec<&Record> = group
-            .records
-            .iter()
-            .copied()
-            .filter(|run| run.case.connections == count)
-            .collect();
-        sheet.notes.extend(blind_spot(&largest));
+        sheet.notes.extend(blind_spot(&group.records));
     }
     Some(sheet)
 }
 
-fn summed(
-    name: &str,
-    chosen: &[(&Series<'_>, Vec<Row>)],
-    count: u32,
-    number: fn(&Record) -> Option<f64>,
-) -> Vec<String> {
-    let cells = chosen.iter().map(|(series, _)| {
-        let point = series.point(count);
-        or_missing(point.and_then(|point| of_runs(point, number)), bytes)
-    });
+fn summed(name: &str, columns: &[Column<'_>], number: Metric) -> Vec<String> {
+    let cells = columns
+        .iter()
+        .map(|column| or_missing(of_runs(column.point, number), bytes));
     std::iter::once(name.to_owned()).chain(cells).collect()
 }
 
-fn largest_count(group: &Group<'_>) -> Option<u32> {
-    let having = |count: &u32| {
-        let all = group.series.iter().filter(|series| !series.is_control);
-        all.filter(|series| median_rows(series, *count).is_some())
-            .count()
-    };
-    let mut counts = group.counts();
-    counts.retain(|count| *count >= MEMORY_CONNECTIONS_MIN);
-    let two = counts.iter().rev().find(|count| having(count) > 1);
-    two.or(counts.iter().rev().find(|count| having(count) > 0))
-        .copied()
+fn column<'a>(series: &'a Series<'a>) -> Option<Column<'a>> {
+    let points = series.points.iter().rev();
+    let mut large = points.filter(|point| point.connections >= MEMORY_CONNECTIONS_MIN);
+    large.find_map(|point| {
+        Some(Column {
+            name: series.name.clone(),
+            point,
+            rows: median_rows(point)?,
+        })
+    })
 }
 
-fn median_rows(series: &Series<'_>, count: u32) -> Option<Vec<Row>> {
-    let point = series.point(count)?;
+fn median_rows(point: &Point<'_>) -> Option<Vec<Row>> {
     let runs: Vec<Vec<Row>> = point.valid_runs().filter_map(rows).collect();
     let first = runs.first()?;
     let mut names: Vec<&String> = first.iter().map(|(name, _)| name).collect();
@@ -151,9 +132,9 @@ fn median_rows(series: &Series<'_>, count: u32) -> Option<Vec<Row>> {
 }
 
 /// The names of all rows worth one, in the order of the engine that has most of them.
-fn names(chosen: &[(&Series<'_>, Vec<Row>)]) -> Vec<String> {
+fn names(columns: &[Column<'_>]) -> Vec<String> {
     let mut names: Vec<(String, f64, bool)> = Vec::new();
-    for (name, bytes) in chosen.iter().flat_map(|(_, rows)| rows) {
+    for (name, bytes) in columns.iter().flat_map(|column| &column.rows) {
         match names.iter_mut().find(|(known, ..)| known == name) {
             Some((_, largest, _)) => *largest = largest.max(bytes.abs()),
             None => names.push((name.clone(), bytes.abs(), name == "unattributed")),
@@ -175,23 +156,9 @@ pub fn blind_spot(records: &[&Record]) -> Option<String> {
         .filter_map(|run| at_rest(run)?.cgroup_version);
     let version = versions.next()?;
     Some(format!(
-        "The memory cgroup is the second witness, of version {version}: {}.",
-        unseen(version)
+        "The memory cgroup is the second witness: {}.",
+        fourtuple_meter::cgroup_blind_spot(version)
     ))
-}
-
-/// What the memory cgroup of a version cannot see.
-fn unseen(version: u32) -> &'static str {
-    match version {
-        1 => {
-            "it is charged slab objects and not the pages that hold them, counts socket buffers apart, \
-             and cannot see caches that are not accounted"
-        }
-        _ => {
-            "it is charged slab objects and not the pages that hold them, and cannot see caches that \
-             are not accounted"
-        }
-    }
 }
 
 /// The second witness of one run beside the ledger: `cgroup 8.2 GB of the ledger's 8.7 GB`.
@@ -239,7 +206,7 @@ pub fn unattributed(group: &Group<'_>) -> Option<Sheet> {
 
 fn fine_percent(share: f64) -> String {
     if share != 0.0 && share.abs() < 0.000_5 {
-        return format!("{} 0.05 %", if share < 0.0 { "> −" } else { "<" });
+        return "< 0.05 %".to_owned();
     }
     percent(share)
 }
@@ -272,14 +239,14 @@ mod tests {
             }
         }
         let sheet = unattributed(&groups(&records)[0]).unwrap();
-        assert_eq!(sheet.rows.len(), 12);
+        assert_eq!(sheet.rows.len(), 10);
         let failed: Vec<&str> = sheet
             .rows
             .iter()
             .filter(|row| row[3] != "yes")
             .map(|row| row[0].as_str())
             .collect();
-        assert_eq!(failed, ["epoll", "epoll"]);
+        assert_eq!(failed, ["epoll"]);
     }
 
     #[test]
@@ -287,7 +254,11 @@ mod tests {
         let records = fixture::million(1);
         let sheet = sheet(&groups(&records)[0]).unwrap();
         assert_eq!(sheet.headings.len(), 7);
-        assert!(sheet.title.ends_with("1,000,000"));
+        let heading = |index: usize| sheet.headings[index].replace('\u{a0}', " ");
+        assert_eq!(
+            (heading(1), heading(4)),
+            ("uring, 1 M".into(), "epoll, 100 k".into())
+        );
         assert_eq!(sheet.rows[0][0], "TCP");
         assert!(sheet.notes[0].contains("version 2"), "{:?}", sheet.notes);
     }

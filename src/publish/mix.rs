@@ -3,6 +3,7 @@
 use super::kind::{Kind, sysctl_words};
 use super::metric::{self, Metric};
 use super::point::{Estimate, Point};
+use super::verdict::REFERENCE;
 use crate::statistics::{self, Interval};
 use fourtuple_spec::{Case, HotPlacement, Record};
 
@@ -17,6 +18,8 @@ pub struct Mix<'a> {
     pub to_alone: Option<Ratio>,
     /// Its rate as a ratio to that of the same mix without settings of the network, paired by repeat.
     pub to_default: Option<Ratio>,
+    /// Its rate as a ratio to that of the reference engine in the same mix, paired by repeat.
+    pub to_reference: Option<Ratio>,
 }
 
 /// A mean ratio over pairs, with its interval where there are two pairs or more.
@@ -75,6 +78,7 @@ pub fn mixes(records: &[Record]) -> Vec<Mix<'_>> {
                 },
                 to_alone: None,
                 to_default: None,
+                to_reference: None,
             }),
         }
     }
@@ -144,11 +148,21 @@ fn compare(mixes: &mut [Mix<'_>]) {
             ..mix.case.clone()
         };
         let default = mixes.iter().find(|other| is_same(other.case, &plain));
+        let of_reference = Case {
+            engine: Some(REFERENCE),
+            ..mix.case.clone()
+        };
+        let reference = mixes
+            .iter()
+            .find(|other| is_same(other.case, &of_reference));
         let ratio_to = |base: &Mix<'_>| paired(&mix.point, &base.point);
         let to_alone = base.filter(|_| !mix.is_alone()).and_then(ratio_to);
         let to_default = default
             .filter(|_| !mix.case.sysctls.is_empty())
             .and_then(ratio_to);
+        let is_other = mix.case.engine != Some(REFERENCE);
+        let to_reference = reference.filter(|_| is_other).and_then(ratio_to);
+        mixes[index].to_reference = to_reference;
         mixes[index].to_alone = to_alone;
         mixes[index].to_default = to_default;
     }
@@ -205,6 +219,22 @@ mod tests {
         // The machine's speed is the pairs' own, so that there is nothing left to spread.
         assert!(ratio.interval.unwrap().relative_half_width() < 1e-9);
         assert_eq!(noise(&records, &mixes), None);
+    }
+
+    #[test]
+    fn engines_are_compared_with_the_reference_in_the_same_mix() {
+        let mut records = sweep();
+        for repeat in 0..3 {
+            let mut epoll = fixture::hot(Engine::Epoll, 1_000_000, 10_000, repeat);
+            epoll.throughput.echoes_per_second = Some(40_000.0 * (1.0 + 0.2 * f64::from(repeat)));
+            records.push(epoll.clone());
+            records.push(fixture::control(epoll, repeat));
+        }
+        let mixes = mixes(&records);
+        let mix = mixes.iter().find(|mix| mix.case.connections == 1_000_000);
+        let ratio = mix.unwrap().to_reference.unwrap();
+        assert!((ratio.value - 2.0).abs() < 1e-9);
+        assert!((noise(&records, &mixes).unwrap() - 1.0).abs() < 1e-9);
     }
 
     #[test]

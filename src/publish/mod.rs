@@ -33,6 +33,7 @@ mod point;
 mod price;
 mod readme;
 mod report;
+mod rounds;
 mod scale;
 mod share;
 mod sheet;

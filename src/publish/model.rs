@@ -122,7 +122,8 @@ pub fn models(group: &Group<'_>) -> Vec<Model> {
     series.filter_map(model).collect()
 }
 
-fn model(series: &Series<'_>) -> Option<Model> {
+/// The model of one series.
+pub fn model(series: &Series<'_>) -> Option<Model> {
     let mut model = Model {
         name: series.name.clone(),
         engine: series.engine,

@@ -65,32 +65,35 @@ impl Control {
     }
 }
 
-/// The shares of all engines at the largest count that has a control, and the control itself.
+/// The shares of all engines, each at its largest count that has a control, and the control of the
+/// largest of those.
 pub fn shares(group: &Group<'_>) -> Option<(Control, Vec<Share>)> {
     if group.shape.peer != Peer::Kernel {
         return None;
     }
     let null = group.arm(Engine::Null)?;
-    let engines: Vec<&Series<'_>> = group
+    let engines = group
         .series
         .iter()
-        .filter(|series| !series.is_control && series.client == null.client)
+        .filter(|series| !series.is_control && series.client == null.client);
+    let found: Vec<(Control, Share)> = engines
+        .filter_map(|series| {
+            let points = series.points.iter().rev();
+            let mut large = points.filter(|point| point.connections >= MEMORY_CONNECTIONS_MIN);
+            large.find_map(|point| {
+                let control = control(null.point(point.connections)?)?;
+                Some((control, share(series, point, &control)?))
+            })
+        })
         .collect();
-    let mut counts = group.counts();
-    counts.retain(|count| *count >= MEMORY_CONNECTIONS_MIN);
-    counts.into_iter().rev().find_map(|count| {
-        let control = control(null.point(count)?)?;
-        let of = |series: &&Series<'_>| share(series, count, &control);
-        let shares: Vec<Share> = engines.iter().filter_map(of).collect();
-        (shares.len() > 1).then_some((control, shares))
-    })
+    let largest = found.iter().max_by_key(|(_, share)| share.connections)?.0;
+    (found.len() > 1).then(|| (largest, found.into_iter().map(|(_, share)| share).collect()))
 }
 
-fn share(series: &Series<'_>, connections: u32, control: &Control) -> Option<Share> {
-    let point = series.point(connections)?;
+fn share(series: &Series<'_>, point: &Point<'_>, control: &Control) -> Option<Share> {
     Some(Share {
         name: series.name.clone(),
-        connections,
+        connections: point.connections,
         kernel: of_runs(point, metric::kernel_bytes)?,
         client_kernel: control.client(),
         server_user: of_runs(point, metric::server_bytes),

@@ -11,6 +11,7 @@ use super::metric;
 use super::mix::{self, Mix, Ratio};
 use super::model::{self, Model, models};
 use super::price::{self, Price};
+use super::rounds::steady;
 use super::share::{Control, Share, shares};
 use super::sheet::Sheet;
 use crate::statistics::{Interval, median};
@@ -27,7 +28,7 @@ const MACHINES: [f64; 2] = [64e9, 512e9];
 pub fn of_group(group: &Group<'_>, all: &[Record]) -> Vec<Sheet> {
     let mut sheets = Vec::new();
     let models = models(group);
-    sheets.extend(lines(group, &models));
+    sheets.extend(lines(group));
     sheets.extend(predictions(&models));
     sheets.extend(capacity(group, &models));
     sheets.extend(super::ledger::unattributed(group));
@@ -73,8 +74,8 @@ pub fn front(records: &[Record]) -> Vec<Sheet> {
     sheets
 }
 
-/// The lines: slope with interval, and fixed costs.
-fn lines(group: &Group<'_>, models: &[Model]) -> Option<Sheet> {
+/// The lines: slope with interval, and fixed costs. The A/A arm is among them: it shows the noise.
+fn lines(group: &Group<'_>) -> Option<Sheet> {
     let mut sheet = Sheet::new(
         "Memory of a connection as a slope",
         1,
@@ -88,7 +89,7 @@ fn lines(group: &Group<'_>, models: &[Model]) -> Option<Sheet> {
             "counts",
         ],
     );
-    for model in models {
+    for model in group.series.iter().filter_map(model::model) {
         let user = |fit: &Option<model::Fit>| {
             or_missing(fit.as_ref().map(|fit| fit.slope.estimate), bytes)
         };
@@ -232,13 +233,11 @@ fn largest_memory(records: &[&Record]) -> Option<u64> {
 fn whose(group: &Group<'_>, all: &[Record]) -> Option<Sheet> {
     let (control, shares) = shares(group)?;
     let mut sheet = Sheet::new(
-        &format!(
-            "Whose it is, bytes a connection at {}",
-            whole(f64::from(shares[0].connections))
-        ),
+        "Whose it is, bytes a connection",
         1,
         &[
             "engine",
+            "connections",
             "server, kernel",
             "client, kernel",
             "server, user",
@@ -250,6 +249,7 @@ fn whose(group: &Group<'_>, all: &[Record]) -> Option<Sheet> {
         let user = share.server_user.unwrap_or(0.0) + share.client_user.unwrap_or(0.0);
         sheet.rows.push(vec![
             share.name.clone(),
+            whole(f64::from(share.connections)),
             bytes(share.server_kernel()),
             bytes(share.client_kernel),
             or_missing(share.server_user, bytes),
@@ -265,7 +265,7 @@ fn whose(group: &Group<'_>, all: &[Record]) -> Option<Sheet> {
 /// How the control was divided.
 fn division(control: &Control) -> String {
     let mut text = format!(
-        "By difference: in the null run both ends are idle and nobody waits, so what both have one of is halved \
+        "By difference, at each engine's largest count: in the null run both ends are idle and nobody waits, so what both have one of is halved \
          ({} each). Bind buckets ({}) are the client's.",
         bytes((control.kernel - control.bind - control.rings.0 - control.rings.1) / 2.0),
         bytes(control.bind)
@@ -317,7 +317,7 @@ fn rounds(group: &Group<'_>) -> Option<Sheet> {
         let Some(point) = series.point(count) else {
             continue;
         };
-        let all: Vec<&Round> = point.valid_runs().flat_map(|run| &run.rounds).collect();
+        let all: Vec<&Round> = point.valid_runs().flat_map(table_rounds).collect();
         let mut windows: Vec<(&str, u32)> = Vec::new();
         for round in &all {
             let window = (round.phase.as_str(), round.active_connections);
@@ -334,10 +334,16 @@ fn rounds(group: &Group<'_>) -> Option<Sheet> {
         sheet.rows.extend(rows);
     }
     sheet.intro = format!(
-        "Over {} connections, so many of them active at once; medians over runs. A proof is after an idle hold.",
+        "Over {} connections, so many of them active at once; medians. A proof is after an idle hold.",
         whole(f64::from(count))
     );
     (!sheet.rows.is_empty()).then_some(sheet)
+}
+
+/// The rounds that say what a window reaches, and the proofs after a hold.
+fn table_rounds(run: &Record) -> Vec<&Round> {
+    let proofs = run.rounds.iter().filter(|round| round.phase != "round");
+    steady(run).into_iter().chain(proofs).collect()
 }
 
 fn round_row(name: &str, rounds: &[&Round]) -> Vec<String> {
@@ -370,7 +376,7 @@ fn ceilings(records: &[Record]) -> Option<Sheet> {
             "kernel",
             "server user",
             "client user",
-            "memory",
+            "all of it",
         ],
     );
     for record in of_kind(records, Kind::Ceiling) {
@@ -385,14 +391,23 @@ fn ceilings(records: &[Record]) -> Option<Sheet> {
             or_missing(metric::kernel_bytes(record), bytes),
             or_missing(metric::server_bytes(record), bytes),
             or_missing(metric::client_bytes(record), bytes),
-            record
-                .host
-                .memory_bytes
-                .map_or_else(|| MISSING.to_owned(), memory_bytes),
+            or_missing(all_of_it(record), decimal_bytes),
         ]);
     }
-    sheet.intro = "Bytes are of one connection; memory is the machine's.".to_owned();
+    let memory = largest_memory(&of_kind(records, Kind::Ceiling));
+    sheet.intro = "Bytes are of one connection; all of it is the memory of all of them".to_owned();
+    sheet.intro.push_str(&memory.map_or_else(
+        || ".".to_owned(),
+        |bytes| format!(", where the machine has {}.", decimal_bytes(bytes as f64)),
+    ));
     (!sheet.rows.is_empty()).then_some(sheet)
+}
+
+/// Kernel and user memory of all connections that a run held.
+fn all_of_it(record: &Record) -> Option<f64> {
+    let sides = [metric::server_bytes(record), metric::client_bytes(record)];
+    let each = metric::kernel_bytes(record)? + sides.into_iter().flatten().sum::<f64>();
+    Some(each * metric::held(record))
 }
 
 fn with_sysctls(record: &Record) -> String {
@@ -402,10 +417,19 @@ fn with_sysctls(record: &Record) -> String {
     }
 }
 
-/// Hot connections among idle ones.
+/// Hot connections among idle ones. A comparison that no mix has has no column.
 fn mixes(records: &[Record]) -> Option<Sheet> {
+    type Comparison = (&'static str, fn(&Mix<'_>) -> Option<Ratio>);
+    const COMPARISONS: [Comparison; 3] = [
+        ("to the hot set alone", |mix| mix.to_alone),
+        ("to no setting", |mix| mix.to_default),
+        ("to epoll", |mix| mix.to_reference),
+    ];
     let mixes = mix::mixes(records);
-    let has_default = mixes.iter().any(|mix| mix.to_default.is_some());
+    let compared: Vec<&Comparison> = COMPARISONS
+        .iter()
+        .filter(|(_, ratio)| mixes.iter().any(|mix| ratio(mix).is_some()))
+        .collect();
     let mut sheet = Sheet::new(
         "Busy connections among idle ones",
         1,
@@ -417,29 +441,29 @@ fn mixes(records: &[Record]) -> Option<Sheet> {
             "echoes/s",
             "p99",
             "server CPU",
-            "to the hot set alone",
         ],
     );
-    if has_default {
-        sheet.headings.push("to no setting".to_owned());
+    let headings = compared.iter().map(|(heading, _)| (*heading).to_owned());
+    sheet.headings.extend(headings);
+    for mix in &mixes {
+        let mut row = mix_row(mix);
+        row.extend(compared.iter().map(|(_, ratio)| ratio_words(ratio(mix))));
+        sheet.rows.push(row);
     }
-    sheet.rows = mixes.iter().map(|mix| mix_row(mix, has_default)).collect();
     sheet.intro = "Only the hot ones take part in the measured span; the others are open and idle. Ratios are of rates, \
                    paired within repeats, with the 95 % interval. Server CPU is time an echo."
         .to_owned();
-    sheet.notes = match mix::noise(records, &mixes) {
-        Some(width) => vec![format!(
+    sheet.notes = vec![match mix::noise(records, &mixes) {
+        Some(width) => format!(
             "The A/A arm, the same under another label, differs by up to {}: a ratio inside that is no difference.",
             percent(width - 1.0)
-        )],
-        None => {
-            vec!["Without an A/A arm nobody knows the noise: no difference is judged.".to_owned()]
-        }
-    };
+        ),
+        None => "Without an A/A arm nobody knows the noise: no difference is judged.".to_owned(),
+    }];
     (!sheet.rows.is_empty()).then_some(sheet)
 }
 
-fn mix_row(mix: &Mix<'_>, has_default: bool) -> Vec<String> {
+fn mix_row(mix: &Mix<'_>) -> Vec<String> {
     let settings = match sysctl_words(mix.case).as_str() {
         "" => String::new(),
         words => format!(", {words}"),
@@ -447,7 +471,7 @@ fn mix_row(mix: &Mix<'_>, has_default: bool) -> Vec<String> {
     let value = |metric: metric::Metric, form: fn(f64) -> String| {
         or_missing(mix.estimate(metric).map(|estimate| estimate.value), form)
     };
-    let mut row = vec![
+    vec![
         format!("{}{settings}", mix.case.arm()),
         whole(f64::from(mix.case.hot())),
         whole(f64::from(mix.case.connections)),
@@ -455,10 +479,7 @@ fn mix_row(mix: &Mix<'_>, has_default: bool) -> Vec<String> {
         value(metric::rate, rate),
         value(metric::p99, duration_ns),
         value(metric::server_cpu, duration_ns),
-        ratio_words(mix.to_alone),
-    ];
-    row.extend(has_default.then(|| ratio_words(mix.to_default)));
-    row
+    ]
 }
 
 fn ratio_words(found: Option<Ratio>) -> String {

@@ -13,6 +13,9 @@ const SOCKET_CACHES: [&str; 4] = ["TCP", "sock_inode_cache", "filp", "dentry"];
 /// Parts under this many bytes a connection are not drawn.
 const BYTES_MIN: f64 = 0.5;
 
+/// From so many connections on, fixed costs do not change the picture.
+const FLAT_CONNECTIONS_MIN: u32 = 100_000;
+
 /// One part.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Segment {
@@ -57,7 +60,8 @@ impl Segment {
 
 /// The count and the stacks, the control first; `None` where no memory was read.
 ///
-/// The count is the largest at which there are two engines to compare: the more connections, the less
+/// The count is the one of 100,000 or more that most engines have, or else the largest at which there are
+/// two engines to compare: the more connections, the less
 /// the rest of the machine is in the figures. An engine that was not taken so far has no bar.
 pub fn stacks(group: &Group<'_>) -> Option<(u32, Vec<Stack>)> {
     let candidates: Vec<&Series<'_>> = group
@@ -74,10 +78,17 @@ pub fn stacks(group: &Group<'_>) -> Option<(u32, Vec<Stack>)> {
         .into_iter()
         .filter(|count| *count >= MEMORY_CONNECTIONS_MIN && having(*count) > 0)
         .collect();
+    // Where fixed costs do not matter any more, as many engines as can be compared.
+    let is_flat = |count: &u32| *count >= FLAT_CONNECTIONS_MIN;
+    let flat = counts.iter().copied().filter(is_flat);
     let to_compare = counts.iter().map(|count| having(*count)).max()?.min(2);
-    let connections = counts
-        .into_iter()
-        .rfind(|count| having(*count) >= to_compare)?;
+    let connections = flat
+        .max_by_key(|count| (having(*count), *count))
+        .filter(|count| having(*count) >= to_compare)
+        .or_else(|| {
+            let mut all = counts.iter().rev();
+            all.find(|count| having(**count) >= to_compare).copied()
+        })?;
     let chosen: Vec<(&Series<'_>, &Point<'_>)> = candidates
         .into_iter()
         .filter_map(|series| Some((series, series.point(connections)?)))
@@ -212,6 +223,14 @@ mod tests {
         let mut ranks: Vec<usize> = epoll.segments.iter().map(Segment::rank).collect();
         ranks.dedup();
         assert!(ranks.is_sorted());
+    }
+
+    #[test]
+    fn of_large_counts_the_one_that_most_engines_have_is_drawn() {
+        let records = fixture::million(1);
+        let groups = groups(&records);
+        let (connections, stacks) = stacks(&groups[0]).unwrap();
+        assert_eq!((connections, stacks.len()), (100_000, 6));
     }
 
     #[test]

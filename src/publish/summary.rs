@@ -326,7 +326,7 @@ mod tests {
                 "idle for 60 s",
                 "TCP ",
                 "unattributed",
-                "of version 2",
+                "version 2",
                 "9.00 GB of memory",
             ] {
                 assert!(text.contains(words), "{words}\n{text}");
