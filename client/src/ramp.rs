@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 const BLOCKS: u32 = 10;
 /// Below so many connections a block would be too short to time.
 const BLOCK_CONNECTIONS_MIN: u32 = 1000;
+/// No more are taken for one block, so that the last 100,000 can be held against the first.
+const BLOCK_CONNECTIONS_MAX: u32 = 100_000;
 /// How long a wait lasts at most, because it is asked after each whether to go on.
 const ASK: Duration = Duration::from_millis(25);
 /// How long the connects in flight may take to end when no more are opened.
@@ -213,7 +215,7 @@ impl Blocks {
         Self {
             began,
             block_began: began,
-            block_connections: (count / BLOCKS).max(BLOCK_CONNECTIONS_MIN),
+            block_connections: (count / BLOCKS).clamp(BLOCK_CONNECTIONS_MIN, BLOCK_CONNECTIONS_MAX),
             block_ns: Vec::new(),
         }
     }
