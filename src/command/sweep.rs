@@ -8,11 +8,12 @@ use fourtuple_spec::plan::Plan;
 use std::fs;
 
 /// Plans that the program carries with it, so that an installed one needs no files.
-const BUILT_IN: [(&str, &str); 7] = [
+const BUILT_IN: [(&str, &str); 8] = [
     ("standard", include_str!("../../plans/standard.toml")),
     ("quick", include_str!("../../plans/quick.toml")),
     ("million", include_str!("../../plans/million.toml")),
     ("ceiling", include_str!("../../plans/ceiling.toml")),
+    ("price-list", include_str!("../../plans/price-list.toml")),
     ("window", include_str!("../../plans/window.toml")),
     ("hot", include_str!("../../plans/hot.toml")),
     ("idle-hot", include_str!("../../plans/idle-hot.toml")),
