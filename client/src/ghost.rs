@@ -7,6 +7,7 @@
 //!
 //! It is no full TCP: no congestion control, no reassembly, no estimate of the round trip.
 
+mod backlog;
 mod connection;
 mod device;
 mod script;
@@ -48,6 +49,12 @@ const GHOSTS_MAX: u64 = ((1 << (32 - GHOST_PREFIX_BITS as u64)) - 3) * ADDRESS_G
 const RESEND_TIME: Duration = Duration::from_millis(250);
 /// The longest sleep while connections are under way.
 const TICK: Duration = Duration::from_millis(20);
+/// The same while the server has to accept first, of which the device says nothing.
+const ACCEPT_TICK: Duration = Duration::from_millis(1);
+/// Connections opened between two looks at the accept queue, and how many may wait there before no more
+/// are opened. Together with the window they stay below the least backlog, 4,096.
+const LOOK_CONNECTIONS: u32 = 512;
+const WAITING_MAX: u32 = 1024;
 const PROGRESS: Duration = Duration::from_millis(100);
 /// More than a device's MTU.
 const BUFFER_BYTES: usize = 2048;
@@ -143,6 +150,8 @@ struct Ghosts {
     /// Opened so far, and those of them that are in the state.
     opened: u32,
     there: u32,
+    /// With how many opened the accept queue is looked at next.
+    looks_next: u32,
     /// Those that are on their way, in the order of the time at which something is sent again.
     under_way: VecDeque<(Instant, u32)>,
     replies: Vec<Reply>,
@@ -199,6 +208,7 @@ impl Ghosts {
             connections: vec![Connection::default(); case.connections as usize],
             connect_window: case.connect_window,
             opened: 0,
+            looks_next: LOOK_CONNECTIONS,
             there: 0,
             under_way: VecDeque::new(),
             replies: Vec::new(),
@@ -211,9 +221,7 @@ impl Ghosts {
         let mut blocks = Blocks::new(count);
         let mut said = Instant::now();
         while self.there < count {
-            while self.opened < count && self.opened - self.there < self.connect_window {
-                self.open_next()?;
-            }
+            self.open_some(count)?;
             let before = self.there;
             self.hear_all()?;
             self.resend_late()?;
@@ -223,10 +231,32 @@ impl Ghosts {
             }
             blocks.reached(self.there);
             if self.there == before {
-                self.device.wait(None, Some(TICK))?;
+                let is_held_up = self.opened < count && self.opened == self.there;
+                let longest = if is_held_up { ACCEPT_TICK } else { TICK };
+                self.device.wait(None, Some(longest))?;
             }
         }
         Ok(blocks.finish(count))
+    }
+
+    /// Opens as many as the window takes, and no more while many wait to be accepted.
+    fn open_some(&mut self, count: u32) -> Result<(), LoadError> {
+        while self.opened < count && self.opened - self.there < self.connect_window {
+            if self.opened >= self.looks_next {
+                if self.waits_for_accepts() {
+                    return Ok(());
+                }
+                self.looks_next = self.opened + LOOK_CONNECTIONS;
+            }
+            self.open_next()?;
+        }
+        Ok(())
+    }
+
+    fn waits_for_accepts(&self) -> bool {
+        self.script.is_accepted
+            && backlog::longest_accept_queue(self.server.port)
+                .is_some_and(|waiting| waiting > WAITING_MAX)
     }
 
     fn open_next(&mut self) -> Result<(), LoadError> {

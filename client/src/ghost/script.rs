@@ -29,6 +29,8 @@ pub(crate) enum Farewell {
 pub(crate) struct Script {
     /// Whether it ends the handshake.
     pub ends_handshake: bool,
+    /// Whether the server accepts it, in time.
+    pub is_accepted: bool,
     /// The window in its acknowledgements, not scaled.
     pub window: u16,
     pub sends: Sends,
@@ -42,6 +44,7 @@ impl Script {
     pub(crate) fn of(state: EndpointState, message_bytes: u32) -> Self {
         let idle = Self {
             ends_handshake: true,
+            is_accepted: true,
             window: u16::MAX,
             sends: Sends::Bytes(0),
             echo_bytes: 0,
@@ -52,9 +55,14 @@ impl Script {
         match state {
             EndpointState::HalfOpen => Self {
                 ends_handshake: false,
+                is_accepted: false,
                 ..idle
             },
-            EndpointState::AcceptQueue | EndpointState::Accepted | EndpointState::Armed => idle,
+            EndpointState::AcceptQueue => Self {
+                is_accepted: false,
+                ..idle
+            },
+            EndpointState::Accepted | EndpointState::Armed => idle,
             EndpointState::Echoed => Self {
                 echo_bytes: message_bytes,
                 ..sends(Sends::Bytes(message_bytes))
