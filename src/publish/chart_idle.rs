@@ -1,4 +1,5 @@
-//! Bytes of an idle connection against the rate of the busy ones: what an engine trades for what.
+//! Bytes of an idle connection, kernel's and server's, against the rate of the busy ones: what an engine
+//! trades for what.
 
 use super::chart::{Spread, up};
 use super::facts;
@@ -65,10 +66,13 @@ pub fn draw(records: &[Record], theme: &Theme) -> Option<String> {
 
 fn dot(mix: &Mix<'_>, base: Option<f64>) -> Option<Dot> {
     let rate = mix.estimate(metric::rate)?;
+    // An engine that keeps a buffer a connection keeps it in user memory.
+    let kernel = of_runs(&mix.point, metric::kernel_bytes)?;
+    let user = of_runs(&mix.point, metric::server_bytes);
     Some(Dot {
         engine: mix.case.engine?,
         name: mix.case.arm(),
-        bytes: of_runs(&mix.point, metric::kernel_bytes)? - base.unwrap_or(0.0),
+        bytes: kernel - base.unwrap_or(0.0) + user.unwrap_or(0.0),
         rate: rate.value,
         interval: rate.interval.map(|interval| (interval.low, interval.high)),
         is_hollow: rate.is_hollow,
@@ -111,9 +115,9 @@ fn chart(
     frame::heading(&mut svg, title, subtitle);
     let horizontal = HorizontalAxis {
         title: if base.is_some() {
-            "kernel bytes of a connection, above the engine null"
+            "bytes of an idle connection: kernel above null, and user memory of the server"
         } else {
-            "kernel bytes of a connection, both endpoints"
+            "bytes of an idle connection: kernel, both endpoints, and user memory of the server"
         },
         ticks: &named,
     };
@@ -212,7 +216,7 @@ fn caption(dots: &[Dot], base: Option<f64>) -> Vec<String> {
     let mut sentences = vec!["Up and to the left is better.".to_owned()];
     if let Some(base) = base {
         sentences.push(format!(
-            "null, which never arms, takes {} for both endpoints.",
+            "null, which never arms, takes {} of the kernel's for both endpoints.",
             format::bytes(base)
         ));
     } else {

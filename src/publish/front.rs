@@ -29,6 +29,15 @@ const CHARTS_SHOWN: [&str; 2] = ["throughput", "memory"];
 /// The chart that is shown where a larger run was predicted.
 const PREDICTION_CHART: &str = "model";
 
+/// The chart that is shown where rounds of several windows were the question.
+const WINDOW_CHART: &str = "rounds";
+
+/// The fewest windows that are such a question: proving connections live takes one or two.
+const WINDOWS_MIN: usize = 3;
+
+/// The chart that stands for the table of mixes.
+const IDLE_CHART: &str = "idle";
+
 /// One result to be shown.
 pub struct Measured {
     /// Where it lies, as the README has to link to it: see [`link`].
@@ -153,18 +162,20 @@ fn section(measured: &Measured) -> String {
 /// What is in no group: a figure or a table each, and the rest behind the link.
 fn rest(measured: &Measured) -> String {
     let mut text = String::new();
-    let drawn = REST_CHARTS
-        .iter()
-        .filter(|chart| (chart.draw)(&measured.records, &LIGHT).is_some());
-    for chart in drawn {
+    let mut has_idle_chart = false;
+    for chart in &REST_CHARTS {
+        if (chart.draw)(&measured.records, &LIGHT).is_none() {
+            continue;
+        }
+        has_idle_chart |= chart.name == IDLE_CHART;
         text.push_str(&readme::picture(&Picture {
             stem: format!("{}/{}", measured.link, chart.name),
             alternative: chart.alternative,
         }));
     }
-    for sheet in sheets::front(&measured.records) {
+    for sheet in sheets::front(&measured.records, has_idle_chart) {
         text.push_str(&format!(
-            "{}:\n\n{}",
+            "**{}**\n\n{}",
             escape(&sheet.title),
             sheet.markdown_table()
         ));
@@ -244,9 +255,18 @@ fn pictures(group: &Group<'_>, prefix: &str, link: &str) -> Vec<Picture> {
     let is_predicted = models(group)
         .iter()
         .any(|model| !model.predictions.is_empty());
+    let has_windows = group.records.iter().any(|record| {
+        let mut windows = record.case.rounds.clone();
+        windows.sort_unstable();
+        windows.dedup();
+        windows.len() >= WINDOWS_MIN
+    });
     let shown = CHARTS.iter().filter(|chart| {
         if chart.name == PREDICTION_CHART {
             return is_predicted;
+        }
+        if chart.name == WINDOW_CHART {
+            return has_windows;
         }
         // Rates at a single count are points without a line: the table says it better.
         CHARTS_SHOWN.contains(&chart.name) && (has_lines || chart.name != "throughput")
@@ -444,12 +464,12 @@ mod tests {
         let mut records = fixture::million(1);
         records.extend(fixture::rest(2));
         let text = made(&[measured(records)]);
-        for chart in ["model", "prices", "idle"] {
+        for chart in ["model", "rounds", "prices", "idle"] {
             let file = format!("results/day/{chart}-light.svg");
             assert_eq!(text.matches(&file).count(), 1, "{text}");
         }
-        assert!(text.contains("Larger runs, predicted from the smaller ones:"));
         assert!(text.contains("| 2,400,000 |"), "{text}");
+        assert!(!text.contains("**Busy connections"), "the chart says it");
         let plain = made(&[measured(fixture::sweep(2))]);
         assert!(
             !plain.contains("model-light.svg"),

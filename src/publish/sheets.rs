@@ -62,14 +62,13 @@ pub fn terminal(records: &[Record]) -> Vec<Sheet> {
     sheets
 }
 
-/// One table of each answer that a front page has room for.
-pub fn front(records: &[Record]) -> Vec<Sheet> {
+/// The tables that a front page has room for: of what no chart there shows.
+pub fn front(records: &[Record], has_idle_chart: bool) -> Vec<Sheet> {
     let mut sheets = Vec::new();
-    for group in groups(records) {
-        sheets.extend(predictions(&models(&group)));
-    }
     sheets.extend(ceilings(records));
-    sheets.extend(mixes(records));
+    if !has_idle_chart {
+        sheets.extend(mixes(records));
+    }
     sheets.extend(remedies(records));
     sheets
 }
