@@ -30,7 +30,7 @@ fn plan(directory: &Path, engine: &str, state: &str, connections: u32, settle_ms
 
 /// Runs one case to its end; `None` where this machine does not grant what ghosts need.
 fn recorded(engine: &str, state: &str, connections: u32) -> Option<serde_json::Value> {
-    let directory = directory(&format!("price-{engine}-{state}"));
+    let directory = directory(&format!("price-{engine}-{state}-{connections}"));
     let plan = plan(&directory, engine, state, connections, 50);
     let out = directory.join("out");
     let output = fourtuple()
