@@ -60,7 +60,9 @@ pub fn draw(records: &[Record], theme: &Theme) -> Option<String> {
         "{}-byte messages, depth {}",
         largest.case.message_bytes, largest.case.depth
     );
-    let subtitle = facts::origin(&of_kind(records, Kind::Hot), &asked, None);
+    let runs = largest.point.valid_runs().count();
+    let runs = (runs > 0).then(|| format!("{} a dot", format::counted(runs, "run")));
+    let subtitle = facts::origin(&of_kind(records, Kind::Hot), &asked, runs);
     Some(chart(theme, (&title, &subtitle), &dots, base))
 }
 

@@ -58,7 +58,9 @@ fn subtitle(records: &[Record], prices: &[Price<'_>]) -> String {
     } else {
         "kernel bytes of a connection"
     };
-    facts::origin(&of_kind(records, Kind::Price), scope, None)
+    let runs = of_kind(records, Kind::Price);
+    let count = format::counted(runs.len(), "run");
+    facts::origin(&runs, scope, Some(count))
 }
 
 fn grid(svg: &mut Svg, scale: &Scale, ticks: &[f64], bottom: f64) {
