@@ -277,7 +277,10 @@ pub struct Case {
 impl Case {
     /// A line that names the case to a person: engine, connections, and what is not the default.
     pub fn label(&self) -> String {
-        let mut label = format!("{} × {}", self.arm(), self.connections);
+        let mut label = match self.until_full {
+            true => format!("{} until full", self.arm()),
+            false => format!("{} × {}", self.arm(), self.connections),
+        };
         if self.message_bytes != 64 {
             label.push_str(&format!(", {} B", self.message_bytes));
         }
