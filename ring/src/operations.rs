@@ -22,6 +22,8 @@ static LINGER_RESET: libc::linger = libc::linger {
 
 /// Of a receive that is made only when there is data to be had.
 const RECEIVE_READY_FLAGS: i32 = libc::MSG_DONTWAIT;
+/// The attachment of such a receive: the buffers that it takes.
+const CLAIM: u32 = 1;
 /// What a slot is polled for. Not for room to send: every ACK would wake it.
 const POLL_MASK: u32 = (libc::POLLIN | libc::POLLRDHUP) as u32;
 pub(crate) const HUNG_UP_MASK: u32 = (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) as u32;
@@ -132,7 +134,9 @@ impl Ring {
     /// cannot wait takes no memory of its own past the call.
     #[inline]
     pub fn receive_ready(&mut self, slot: Slot) -> Result<(), RingError> {
-        self.push_receive(slot, 0, RECEIVE_READY_FLAGS)
+        self.push_receive(slot, 0, RECEIVE_READY_FLAGS)?;
+        self.claimed += CLAIM;
+        Ok(())
     }
 
     /// Receives once into a provided buffer, when the socket becomes readable.
@@ -155,7 +159,12 @@ impl Ring {
             .buf_group(BUFFER_GROUP)
             .build()
             .flags(squeue::Flags::BUFFER_SELECT);
-        self.push(entry, token(Operation::Receive, slot, 0));
+        let claim = if flags == RECEIVE_READY_FLAGS {
+            CLAIM
+        } else {
+            0
+        };
+        self.push(entry, token(Operation::Receive, slot, claim));
         Ok(())
     }
 
@@ -243,6 +252,13 @@ impl Ring {
         self.buffers
             .as_ref()
             .map_or((0, 0), |buffers| (buffers.free(), buffers.count()))
+    }
+
+    /// Buffers that would be left if every [`Ring::receive_ready`] under way took one. A batch of those
+    /// that is larger would starve its last ones.
+    #[inline]
+    pub fn buffers_unclaimed(&self) -> u32 {
+        u32::from(self.buffers_free().0).saturating_sub(self.claimed)
     }
 
     /// Sends all of a received buffer; it comes back with [`crate::Event::Sent`].

@@ -26,6 +26,8 @@ pub struct Ring {
     pub(crate) io: IoUring,
     pub(crate) registered_index: Option<u32>,
     pub(crate) buffers: Option<Buffers>,
+    /// Buffers that receives which do not wait will take, if there is data for all of them.
+    pub(crate) claimed: u32,
     pub(crate) owned_sends: OwnedSends,
     pub(crate) pattern: Option<Arc<[u8]>>,
     /// Socket addresses of queued requests; the kernel copies them when it takes the request.
@@ -352,7 +354,10 @@ impl Ring {
         let slot = token.slot;
         let value = result_of(entry.result());
         match token.operation {
-            Operation::Receive => Some(self.received(slot, value, entry.flags(), shot)),
+            Operation::Receive => {
+                self.claimed -= token.attachment;
+                Some(self.received(slot, value, entry.flags(), shot))
+            }
             Operation::SendLease => {
                 let buffers = self.buffers.as_ref()?;
                 let lease = buffers.return_lease(token.attachment as u16);

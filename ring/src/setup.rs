@@ -179,6 +179,7 @@ impl Setup {
             io,
             registered_index,
             buffers,
+            claimed: 0,
             owned_sends: OwnedSends::default(),
             pattern: self.pattern,
             generations: vec![0; self.slots as usize].into_boxed_slice(),

@@ -23,7 +23,9 @@ const QUEUES_OF_MANY: (u32, u32) = (512, 4096);
 /// cache; two turns of the loop hold some of them at once, a few dozen each: those whose sends are
 /// queued, and those that the kernel fills meanwhile.
 const BUFFERS: u16 = 256;
-const BUFFERS_OF_MANY: u16 = 64;
+/// A turn that passes round a million connections makes thousands of one ring's busy at once: with 64
+/// buffers as many receives as echoes found none.
+const BUFFERS_OF_MANY: u16 = 128;
 /// Bytes of a buffer, at least.
 const BUFFER_BYTES_MIN: usize = 2048;
 const BUFFER_BYTES_MIN_OF_MANY: usize = 256;

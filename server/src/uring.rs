@@ -175,7 +175,7 @@ impl Uring {
     /// Arms a few of the receives that ended for want of a buffer.
     #[inline]
     fn feed_some(&mut self) -> Result<(), ServeError> {
-        for _ in 0..self.starved.count() {
+        for _ in 0..self.starved.count(outbox::REARMED_AT_ONCE) {
             if let Some((ring_index, slot)) = self.starved.next(&mut self.rings) {
                 self.states.at(ring_index, slot).clear(State::STARVED);
                 self.settle(ring_index, slot)?;

@@ -139,37 +139,43 @@ impl UringHybrid {
         self.settle(ring_index, slot)
     }
 
-    /// A polled connection has something: it is received from, and from then on if it is busy.
+    /// A polled connection has something.
     fn ready(
         &mut self,
         ring_index: usize,
         slot: Slot,
         result: Result<Readiness, Errno>,
     ) -> Result<(), ServeError> {
-        let connection = self.connections.at(ring_index, slot);
-        let state = &mut connection.state;
-        let ring = self.rings.ring(ring_index);
+        let state = &mut self.connections.at(ring_index, slot).state;
         state.clear(State::POLLING);
         match result {
-            Ok(Readiness::Data) if self.heat.is_recent(connection.heard) => {
-                state.set(State::RECEIVING | State::HOT);
-                self.counters.promoted.add(1);
-                if !state.has(State::LISTED) {
-                    state.set(State::LISTED);
-                    self.heat.list(ring_index, slot);
-                }
-                ring.receive_now(slot).map_err(ring_failed)
+            Ok(_) if self.starved.must_wait(self.rings.ring(ring_index)) => {
+                state.set(State::STARVED);
+                self.starved.push(ring_index, slot);
+                return Ok(());
             }
-            Ok(_) => {
-                state.set(State::RECEIVING);
-                ring.receive_ready(slot).map_err(ring_failed)
-            }
-            Err(Errno::CANCELED | Errno::AGAIN | Errno::INTR) => self.settle(ring_index, slot),
-            Err(_) => {
-                state.set(State::BROKEN);
-                self.settle(ring_index, slot)
-            }
+            Ok(_) => return self.receive(ring_index, slot),
+            Err(Errno::CANCELED | Errno::AGAIN | Errno::INTR) => {}
+            Err(_) => state.set(State::BROKEN),
         }
+        self.settle(ring_index, slot)
+    }
+
+    /// Receives what a polled connection has, and from then on if it is busy.
+    fn receive(&mut self, ring_index: usize, slot: Slot) -> Result<(), ServeError> {
+        let Connection { state, heard } = self.connections.at(ring_index, slot);
+        let ring = self.rings.ring(ring_index);
+        state.set(State::RECEIVING);
+        if !self.heat.is_recent(*heard) {
+            return ring.receive_ready(slot).map_err(ring_failed);
+        }
+        state.set(State::HOT);
+        self.counters.promoted.add(1);
+        if !state.has(State::LISTED) {
+            state.set(State::LISTED);
+            self.heat.list(ring_index, slot);
+        }
+        ring.receive_now(slot).map_err(ring_failed)
     }
 
     #[inline]
@@ -291,13 +297,16 @@ impl UringHybrid {
     /// Arms a few of the receives that ended for want of a buffer.
     #[inline]
     fn feed_some(&mut self) -> Result<(), ServeError> {
-        for _ in 0..self.starved.count() {
+        for _ in 0..self.starved.count(outbox::FED_AT_ONCE) {
             if let Some((ring_index, slot)) = self.starved.next(&mut self.rings) {
-                self.connections
-                    .at(ring_index, slot)
-                    .state
-                    .clear(State::STARVED);
-                self.settle(ring_index, slot)?;
+                const NOT_NOW: u16 = State::HOT | State::SENDING | State::PAUSED;
+                let state = &mut self.connections.at(ring_index, slot).state;
+                state.clear(State::STARVED);
+                if state.is_over() || state.has(NOT_NOW) {
+                    self.settle(ring_index, slot)?;
+                } else {
+                    self.receive(ring_index, slot)?;
+                }
             }
         }
         Ok(())

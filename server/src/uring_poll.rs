@@ -173,16 +173,27 @@ impl UringPoll {
         }
         const NOT_NOW: u16 = State::RECEIVING | State::SENDING | State::STARVED;
         if state.has(State::READY) && !state.has(NOT_NOW) {
-            state.clear(State::READY);
-            state.set(State::RECEIVING);
-            let ring = self.rings.ring(ring_index);
-            ring.receive_ready(slot).map_err(ring_failed)?;
+            if self.starved.must_wait(self.rings.ring(ring_index)) {
+                state.set(State::STARVED);
+                self.starved.push(ring_index, slot);
+            } else {
+                self.receive(ring_index, slot)?;
+            }
         }
-        if !state.has(State::POLLING) {
+        if !self.states.at(ring_index, slot).has(State::POLLING) {
             self.counters.rearmed.add(1);
             return self.poll(ring_index, slot);
         }
         Ok(())
+    }
+
+    #[inline]
+    fn receive(&mut self, ring_index: usize, slot: Slot) -> Result<(), ServeError> {
+        let state = self.states.at(ring_index, slot);
+        state.clear(State::READY);
+        state.set(State::RECEIVING);
+        let ring = self.rings.ring(ring_index);
+        ring.receive_ready(slot).map_err(ring_failed)
     }
 
     /// The poll has to end before the slot can be closed, and does not end by itself.
@@ -199,10 +210,15 @@ impl UringPoll {
     /// Receives for a few of the connections for which there was no buffer.
     #[inline]
     fn feed_some(&mut self) -> Result<(), ServeError> {
-        for _ in 0..self.starved.count() {
+        for _ in 0..self.starved.count(outbox::FED_AT_ONCE) {
             if let Some((ring_index, slot)) = self.starved.next(&mut self.rings) {
-                self.states.at(ring_index, slot).clear(State::STARVED);
-                self.settle(ring_index, slot)?;
+                let state = self.states.at(ring_index, slot);
+                state.clear(State::STARVED);
+                if state.is_over() {
+                    self.end(ring_index, slot)?;
+                } else {
+                    self.receive(ring_index, slot)?;
+                }
             }
         }
         Ok(())
