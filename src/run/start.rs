@@ -198,7 +198,10 @@ fn sysctls(case: &Case) -> BTreeMap<String, String> {
         sysctls.insert("net.ipv4.tcp_max_syn_backlog".to_owned(), queue);
         sysctls.insert("net.ipv4.tcp_syncookies".to_owned(), "0".to_owned());
     }
-    if case.state.is_some_and(|state| state != EndpointState::Orphan) {
+    if case
+        .state
+        .is_some_and(|state| state != EndpointState::Orphan)
+    {
         // A run that is interrupted leaves ends that close towards nobody, and they keep the namespace
         // alive: for 3 s with this, for 100 s without.
         sysctls.insert("net.ipv4.tcp_orphan_retries".to_owned(), "3".to_owned());
