@@ -1,7 +1,7 @@
 //! What holding a connection takes, in **bytes per connection**, so that Criterion's baselines guard
 //! memory as they guard time.
 //!
-//! **What is measured.** One hold is one `fourtuple run`: fresh processes, a private network, 8,000
+//! **What is measured.** One hold is one `fourtuple run`: fresh processes, a private network, 16,000
 //! pairs at rest, the ledger read before and after. The value is
 //!
 //! ```text
@@ -46,9 +46,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// Few enough for a hold of one second and for half of the usual RLIMIT_NOFILE, many enough that what the
-/// slabs of each core hide (a slab of each cache, about 30 KB) is a few bytes a connection.
-const CONNECTIONS: u32 = 8_000;
+/// Few enough for a hold of two seconds and for one process where RLIMIT_NOFILE is 20,000, many enough that what
+/// the slabs of each core hide (a slab of each cache, about 30 KB) is a few bytes a connection.
+const CONNECTIONS: u32 = 16_000;
 
 /// How often a hold that others have spoilt is done again.
 const ATTEMPTS: u32 = 6;
@@ -258,7 +258,7 @@ fn main() {
         // A hold is its own warm-up; one is made all the same, and it is not counted.
         .warm_up_time(Duration::from_millis(1))
         .measurement_time(Duration::from_secs(12))
-        // 4 bytes in 8,000: of 16 bytes, the interval of the difference stays above that.
+        // 4 bytes of 8,000: of 16 bytes, the interval of the difference stays above that.
         .noise_threshold(0.0005)
         .configure_from_args();
     let mut group = criterion.benchmark_group("connection_memory");

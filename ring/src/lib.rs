@@ -23,6 +23,7 @@ mod drain;
 mod errno;
 mod event;
 mod feature;
+mod inodes;
 mod memory;
 mod operations;
 mod pages;

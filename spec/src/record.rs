@@ -169,7 +169,7 @@ pub struct Cpu {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Memory {
     /// Kernel memory of a connection, both endpoints with kernel peers, the server's alone with ghosts: what the machine has less of,
-    /// without anonymous memory and page cache. From the settle phase: the
+    /// without anonymous memory, page cache and the inodes of `/proc`. From the settle phase: the
     /// server armed, the client idle. `null` below 1,000 connections, where it would be noise.
     pub kernel_bytes_per_connection: Option<f64>,
     /// Anonymous memory of the server's processes for a connection, after the measured span.
@@ -178,7 +178,7 @@ pub struct Memory {
     pub client_user_bytes_per_connection: Option<f64>,
     /// Share of the memory taken that no part of the ledger explains, in the settle phase.
     pub unattributed_share: Option<f64>,
-    /// Slab pages of a connection by cache, bytes, in the settle phase; caches under 1 B a connection are summed as `other`.
+    /// Slab pages of a connection by cache, bytes, in the settle phase; caches under 1 B a connection are summed as `other`, and the inodes of `/proc` are left out.
     pub by_cache: Option<BTreeMap<String, f64>>,
     /// The ledger at each phase boundary after the baseline.
     pub ledger: Vec<Ledger>,

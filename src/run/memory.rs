@@ -6,6 +6,9 @@ use std::collections::BTreeMap;
 /// Below this, what a connection costs drowns in what everything else does.
 const CONNECTIONS_LEAST: u32 = 1_000;
 
+/// The cache of the inodes of `/proc`.
+const PROC_INODES: &str = "proc_inode_cache";
+
 /// The kernel's side, from the ledger of connections at rest.
 pub fn note_settle(memory: &mut Memory, ledger: &Ledger, connections: Option<u32>) {
     let Some(connections) = enough(connections) else {
@@ -36,11 +39,18 @@ fn enough(connections: Option<u32>) -> Option<f64> {
         .map(f64::from)
 }
 
-/// What the machine has less of, without the memory of processes, ours and others', and of files.
-/// What nothing explains stays in: it is more likely the run's than anybody's.
+/// What the machine has less of, without the memory of processes, ours and others', of files, and of
+/// `/proc` itself, whose inodes come with whoever looks through it and never with a connection. What
+/// nothing explains stays in: it is more likely the run's than anybody's.
 fn kernel_bytes(ledger: &Ledger) -> Option<i64> {
     let part = |name: &str| ledger.parts.get(name).copied().flatten();
-    Some(ledger.taken_bytes? - part("anonymous")? - part("page_cache")?)
+    let others = part("anonymous")? + part("page_cache")? + proc_inode_bytes(ledger).unwrap_or(0);
+    Some(ledger.taken_bytes? - others)
+}
+
+/// What looking through `/proc` took, as far as it is known.
+pub fn proc_inode_bytes(ledger: &Ledger) -> Option<i64> {
+    ledger.slab_by_cache.as_ref()?.get(PROC_INODES).copied()
 }
 
 fn unattributed_share(ledger: &Ledger) -> Option<f64> {
@@ -51,7 +61,7 @@ fn unattributed_share(ledger: &Ledger) -> Option<f64> {
 
 fn by_cache(caches: &BTreeMap<String, i64>, connections: f64) -> BTreeMap<String, f64> {
     let mut each = BTreeMap::new();
-    for (cache, &bytes) in caches {
+    for (cache, &bytes) in caches.iter().filter(|(cache, _)| *cache != PROC_INODES) {
         let bytes = bytes as f64 / connections;
         let name = if bytes < 1.0 { "other" } else { cache };
         *each.entry(name.to_owned()).or_default() += bytes;
@@ -66,10 +76,11 @@ mod tests {
     fn ledger() -> Ledger {
         Ledger {
             taken_bytes: Some(10_000_000),
-            unattributed_bytes: Some(-100_000),
+            unattributed_bytes: Some(-99_500),
             slab_by_cache: Some(BTreeMap::from([
                 ("TCP".to_owned(), 5_000_000),
                 ("a".to_owned(), 600),
+                ("proc_inode_cache".to_owned(), 50_000),
                 ("b".to_owned(), -300),
             ])),
             parts: BTreeMap::from([
@@ -86,7 +97,7 @@ mod tests {
     fn the_kernel_has_what_the_processes_have_not() {
         let mut memory = Memory::default();
         note_settle(&mut memory, &ledger(), Some(1_000));
-        assert_eq!(memory.kernel_bytes_per_connection, Some(9_920.0));
+        assert_eq!(memory.kernel_bytes_per_connection, Some(9_870.0));
         assert_eq!(memory.unattributed_share, Some(-0.01));
         let caches = memory.by_cache.unwrap();
         assert_eq!(caches["TCP"], 5_000.0);

@@ -49,6 +49,9 @@ impl fmt::Display for NotEnoughMemory {
 const RESERVE_SHARE: f64 = 0.02;
 const RESERVE_BYTES_LEAST: u64 = 256 << 20;
 
+/// How much more than is expected is prepared, as a fraction: the last connections must find some too.
+const PREPARED_MORE: u64 = 4;
+
 /// Refuses a case that memory is not expected to hold. Where memory cannot be read, nothing is refused;
 /// nor is a case that asks how much it holds.
 pub fn check(case: &Case) -> Result<(), NotEnoughMemory> {
@@ -67,6 +70,7 @@ pub fn is_nearly_full(memory_bytes: Option<u64>) -> bool {
 /// How much memory to have backed for a case: what it is expected to take, as far as there is so much.
 pub fn to_prepare(case: &Case, memory_bytes: Option<u64>) -> u64 {
     let expected = u64::from(case.connections).saturating_mul(each_bytes(case));
+    let expected = expected.saturating_add(expected / PREPARED_MORE);
     let available = fourtuple_meter::available_bytes().unwrap_or(0);
     expected.min(available.saturating_sub(2 * reserve_bytes(memory_bytes)))
 }

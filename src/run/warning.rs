@@ -1,5 +1,6 @@
 //! What a reader should know before quoting a number of a run.
 
+use super::memory;
 use crate::topology::Machine;
 use fourtuple_spec::record::Grant;
 use fourtuple_spec::{ClientKind, Engine, NetworkChoice, Record};
@@ -110,13 +111,14 @@ fn overflows(side: &str, count: Option<u64>) -> Option<String> {
 
 /// A look at `/proc/PID/fd` makes an inode and a directory entry a descriptor, and keeps them.
 fn scanned(record: &Record) -> Option<String> {
-    let caches = record.memory.by_cache.as_ref()?;
-    let bytes = caches
-        .get("proc_inode_cache")
-        .filter(|&&bytes| bytes > SCANNED_BYTES_MOST)?;
-    Some(format!(
-        "something on this machine looks through /proc/PID/fd: at least {bytes:.0} B a connection are its doing"
-    ))
+    let bytes = memory::proc_inode_bytes(record.memory.ledger.first()?)? as f64;
+    let each = bytes / f64::from(record.setup.connections_held?);
+    (each > SCANNED_BYTES_MOST).then(|| {
+        format!(
+            "something on this machine looks through /proc/PID/fd: {each:.0} B a connection of /proc's inodes are \
+             left out, the entries that go with them are not"
+        )
+    })
 }
 
 fn listen_overflows(record: &Record) -> Option<String> {
