@@ -19,6 +19,8 @@ pub(crate) struct Cache {
     pub(crate) page_bytes: u64,
     /// The objects in use.
     pub(crate) object_bytes: u64,
+    /// The part of the pages that free objects take.
+    pub(crate) free_bytes: u64,
 }
 
 /// Every cache by name. Two caches of one name are added.
@@ -38,6 +40,7 @@ pub(crate) fn parse(text: &str, page_bytes: u64) -> Result<BTreeMap<String, Cach
         let cache = caches.entry(name.to_owned()).or_default();
         cache.page_bytes = cache.page_bytes.saturating_add(read.page_bytes);
         cache.object_bytes = cache.object_bytes.saturating_add(read.object_bytes);
+        cache.free_bytes = cache.free_bytes.saturating_add(read.free_bytes);
     }
     Ok(caches)
 }
@@ -50,12 +53,15 @@ fn cache(line: &str, page_bytes: u64) -> Option<(&str, Cache)> {
     let name = words.next()?;
     let mut numbers = words.map(str::parse::<u64>);
     let mut next = || numbers.next()?.ok();
-    let (active, _, object_bytes, _, pages_per_slab) =
+    let (active, objects, object_bytes, objects_per_slab, pages_per_slab) =
         (next()?, next()?, next()?, next()?, next()?);
     let slabs: u64 = slabs.split_whitespace().nth(1)?.parse().ok()?;
+    let slab_bytes = pages_per_slab.checked_mul(page_bytes)?;
+    let free = objects.saturating_sub(active);
     let cache = Cache {
-        page_bytes: slabs.checked_mul(pages_per_slab)?.checked_mul(page_bytes)?,
+        page_bytes: slabs.checked_mul(slab_bytes)?,
         object_bytes: active.checked_mul(object_bytes)?,
+        free_bytes: free.checked_mul(slab_bytes)? / objects_per_slab.max(1),
     };
     Some((name, cache))
 }
@@ -70,6 +76,7 @@ mod tests {
         let expected = Cache {
             page_bytes: 15 * 8 * 4096,
             object_bytes: 180 * 2368,
+            free_bytes: 15 * 8 * 4096 / 13,
         };
         assert_eq!(caches["TCP"], expected);
         assert_eq!(caches["btrfs_delayed_node"], Cache::default());

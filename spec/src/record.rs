@@ -169,7 +169,8 @@ pub struct Cpu {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Memory {
     /// Kernel memory of a connection, both endpoints with kernel peers, the server's alone with ghosts: what the machine has less of,
-    /// without anonymous memory, page cache and the inodes of `/proc`. From the settle phase: the
+    /// without anonymous memory, page cache and the inodes of `/proc`, and with what slabs that were there
+    /// already have supplied. From the settle phase: the
     /// server armed, the client idle. `null` below 1,000 connections, where it would be noise.
     pub kernel_bytes_per_connection: Option<f64>,
     /// Anonymous memory of the server's processes for a connection, after the measured span.
@@ -197,6 +198,10 @@ pub struct Ledger {
     pub unattributed_bytes: Option<i64>,
     /// Slab pages by cache, bytes; caches that did not change are left out.
     pub slab_by_cache: Option<BTreeMap<String, i64>>,
+    /// What free objects of slabs that were there already have supplied, in slab pages: it was needed, and
+    /// nothing was taken for it. Not among the parts.
+    #[serde(default)]
+    pub slab_reused_bytes: Option<i64>,
     /// Slab objects in use by cache, bytes.
     pub slab_objects_by_cache: Option<BTreeMap<String, i64>>,
     /// Anonymous memory of the server's processes.

@@ -397,6 +397,7 @@ fn ledger(kernel: f64, by_cache: &BTreeMap<String, f64>, connections: u32) -> Le
             .map(|(name, bytes)| (name.to_owned(), Some(bytes)))
             .into(),
         unattributed_bytes: Some(all(0.006 * kernel)),
+        slab_reused_bytes: Some(0),
         slab_by_cache: Some(
             caches
                 .map(|(name, bytes)| (name.clone(), all(*bytes)))

@@ -44,6 +44,8 @@ pub fn rows(record: &Record) -> Option<Vec<Row>> {
             rows.push((name.replace('_', " "), each(bytes)));
         }
     }
+    let reused = ledger.slab_reused_bytes.filter(|&bytes| bytes > 0);
+    rows.extend(reused.map(|bytes| ("slab, free before".to_owned(), each(bytes))));
     let left = ledger.unattributed_bytes.map(each);
     rows.extend(left.map(|bytes| ("unattributed".to_owned(), bytes)));
     Some(rows)

@@ -47,7 +47,12 @@ impl Run<'_> {
     /// Stops the growth before the OOM killer does: what has been opened is the answer, if that was the
     /// question, and otherwise memory is what the run failed for.
     fn watch_memory(&mut self, connections: u32) -> Result<(), Halt> {
-        if self.record.limiter.is_some() || !room::is_nearly_full(self.context.host.memory_bytes) {
+        let memory_bytes = self.context.host.memory_bytes;
+        let prepared_bytes = self.record.setup.prepared_bytes.unwrap_or(0);
+        if self.preparer.is_some() && room::is_filling(memory_bytes, prepared_bytes) {
+            self.end_preparation();
+        }
+        if self.record.limiter.is_some() || !room::is_nearly_full(memory_bytes) {
             return Ok(());
         }
         if !self.case.until_full {

@@ -63,8 +63,16 @@ pub fn check(case: &Case) -> Result<(), NotEnoughMemory> {
 
 /// Whether growth has to stop here, lest the OOM killer stops it. Where memory cannot be read, never.
 pub fn is_nearly_full(memory_bytes: Option<u64>) -> bool {
-    fourtuple_meter::available_bytes()
-        .is_some_and(|available| available < reserve_bytes(memory_bytes))
+    is_left_less(reserve_bytes(memory_bytes))
+}
+
+/// Whether what was held to prepare so much memory has to be given up: somewhat before that.
+pub fn is_filling(memory_bytes: Option<u64>, prepared_bytes: u64) -> bool {
+    is_left_less(reserve_bytes(memory_bytes) + prepared_bytes / 32)
+}
+
+fn is_left_less(bytes: u64) -> bool {
+    fourtuple_meter::available_bytes().is_some_and(|available| available < bytes)
 }
 
 /// How much memory to have backed for a case: what it is expected to take, as far as there is so much.
