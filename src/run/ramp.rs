@@ -141,10 +141,20 @@ impl Run<'_> {
 
     /// Reads the ledger at the end of a phase.
     pub(super) fn add_ledger(&mut self, phase: &str) -> Option<Ledger> {
-        let now = MemorySnapshot::take(&self.subjects);
+        let now = self.look_at_memory();
         let ledger = now.ledger_since(self.memory.as_ref()?, phase);
         self.record.memory.ledger.push(ledger.clone());
         Some(ledger)
+    }
+
+    /// Reads the machine's memory: for longer where the run is large enough for a moment to mislead.
+    pub(super) fn look_at_memory(&self) -> MemorySnapshot {
+        let span = match self.case.connections {
+            0..10_000 => Duration::ZERO,
+            10_000..100_000 => Duration::from_millis(100),
+            _ => Duration::from_millis(400),
+        };
+        MemorySnapshot::take_within(&self.subjects, span)
     }
 
     pub(super) fn tell_client(&mut self, request: &ClientRequest) {

@@ -5,7 +5,7 @@ use super::events::{Event, Halt, Who};
 use super::process::Process;
 use super::wait::out_of_turn;
 use crate::limits;
-use fourtuple_meter::{MemorySnapshot, NetworkCounters};
+use fourtuple_meter::NetworkCounters;
 use fourtuple_spec::address::PRIVATE_SERVER_PORT;
 use fourtuple_spec::engine::Descriptors;
 use fourtuple_spec::message::{
@@ -145,7 +145,7 @@ impl Run<'_> {
     /// Reads what everything later is compared with.
     pub(super) fn take_baseline(&mut self) {
         self.network = self.network_counters();
-        self.memory = Some(MemorySnapshot::take(&self.subjects));
+        self.memory = Some(self.look_at_memory());
     }
 }
 
