@@ -93,7 +93,7 @@ Examples:
 
 const SWEEP_HELP: &str = "\
 Records are appended to DIR/records.jsonl as runs finish. An interrupted sweep is resumed by the same
-command: cases that have a record are not run again. Without --out the directory is
+command: cases that have a valid record are not run again. Without --out the directory is
 results/<date>-<host>-<plan>.
 
 Examples:

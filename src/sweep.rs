@@ -92,11 +92,11 @@ fn first_alien<'a>(cases: &[Case], records: &'a [Record]) -> Option<&'a Record> 
     records.iter().find(|record| !cases.contains(&record.case))
 }
 
-/// Whether a case has been run to its end. One that failed is tried again.
+/// Whether a case has a run that may be quoted. One that failed or broke a rule is run again, and stays on record.
 fn is_recorded(case: &Case, records: &[Record]) -> bool {
     records
         .iter()
-        .any(|record| record.outcome != Outcome::Error && record.case == *case)
+        .any(|record| record.outcome == Outcome::Ok && record.case == *case)
 }
 
 /// A name that is safe in a path.

@@ -32,34 +32,37 @@ const SOCKET_BYTES: u64 = 2400;
 const KEPT_ONE_IN: u64 = (2 << 20) / BLOCK_BYTES;
 
 /// Memory that the kernel has allocated, and so touched. Dropping it frees what is left.
+#[derive(Default)]
 pub struct KernelPages {
     rings: Vec<IoUring>,
     blocks: u64,
     inodes: Inodes,
     sockets: u64,
+    is_out_of_sockets: bool,
 }
 
 impl KernelPages {
-    /// Has the kernel allocate about `bytes`, or as much as it grants, and why no more.
+    /// Has the kernel allocate about `bytes` more, or as much as it grants.
     ///
-    /// They count against RLIMIT_MEMLOCK, and against the memory cgroup while they are held.
-    pub fn take(bytes: u64) -> (Self, Option<Errno>) {
-        let mut pages = Self {
-            rings: Vec::new(),
-            blocks: 0,
-            inodes: Inodes::default(),
-            sockets: 0,
-        };
+    /// They count against RLIMIT_MEMLOCK, and against the memory cgroup while they are held. Nothing
+    /// here looks at how much memory there is: take a little at a time.
+    ///
+    /// # Errors
+    /// Why it is less than was asked for. What was taken is held.
+    pub fn take(&mut self, bytes: u64) -> Result<(), Errno> {
+        // There may be no more than twice fs.file-max of such sockets: then it goes on without.
         let sockets = bytes / BYTES_OF_SOCKET;
-        let mut refusal = pages.inodes.take(sockets).err();
-        pages.sockets = if refusal.is_none() { sockets } else { 0 };
-        while pages.bytes() < bytes {
-            if let Err(errno) = pages.grow() {
-                refusal = Some(errno);
-                break;
-            }
+        let sockets = match self.is_out_of_sockets || self.inodes.take(sockets).is_err() {
+            true => 0,
+            false => sockets,
+        };
+        self.is_out_of_sockets |= sockets == 0;
+        self.sockets += sockets;
+        let enough = self.blocks + (bytes - sockets * SOCKET_BYTES).div_ceil(BLOCK_BYTES);
+        while self.blocks < enough {
+            self.grow()?;
         }
-        (pages, refusal)
+        Ok(())
     }
 
     /// How much was taken.
@@ -114,10 +117,12 @@ mod tests {
 
     #[test]
     fn what_is_taken_is_handed_back_but_for_its_pins() {
-        let (mut pages, refusal) = KernelPages::take(4 << 20);
-        if let Some(errno) = refusal {
-            eprintln!("skipped: the kernel grants no pages ({errno})");
-            return;
+        let mut pages = KernelPages::default();
+        for _ in 0..2 {
+            if let Err(errno) = pages.take(2 << 20) {
+                eprintln!("skipped: the kernel grants no pages ({errno})");
+                return;
+            }
         }
         assert!(pages.bytes() >= 4 << 20, "{}", pages.bytes());
         pages.hand_back().unwrap();

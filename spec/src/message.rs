@@ -170,6 +170,8 @@ pub enum PrepareRequest {
     Start {
         /// How much.
         bytes: u64,
+        /// How much has to stay available, whatever was asked for.
+        left_bytes: u64,
     },
 }
 

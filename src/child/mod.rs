@@ -42,6 +42,14 @@ pub fn work(role: Role) -> Exit {
         Role::Prepare => c"ft-prepare",
         Role::Probe => c"ft-probe",
     });
+    // Should memory end after all, it is a run's own processes that have to go, and not somebody else's.
+    let _ = std::fs::write(
+        "/proc/self/oom_score_adj",
+        match role {
+            Role::Prepare => "1000",
+            _ => "900",
+        },
+    );
     match role {
         Role::Server => server::work(),
         Role::Client => client::work(),

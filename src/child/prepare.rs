@@ -10,13 +10,20 @@ use crate::exit::Exit;
 use fourtuple_ring::{Errno, KernelPages, errno_name};
 use fourtuple_spec::message::{PrepareReply, PrepareRequest};
 
+/// Taken between two looks at how much is left.
+const STEP_BYTES: u64 = 64 << 20;
+
 /// Prepares memory as told, and holds what must be held until the input ends.
 pub fn work() -> Exit {
     let mut requests = Requests::new();
-    let Some(PrepareRequest::Start { bytes }) = requests.next() else {
+    let Some(PrepareRequest::Start { bytes, left_bytes }) = requests.next() else {
         return Exit::Failed;
     };
-    let (mut pages, refusal) = KernelPages::take(bytes);
+    let mut pages = KernelPages::default();
+    let mut refusal = None;
+    while refusal.is_none() && pages.bytes() < bytes && has_room(left_bytes) {
+        refusal = pages.take(STEP_BYTES.min(bytes - pages.bytes())).err();
+    }
     let handed_back = pages.hand_back();
     reply(&match (handed_back, refusal) {
         (Err(errno), _) => failed(format!(
@@ -31,6 +38,12 @@ pub fn work() -> Exit {
     });
     let _: Option<PrepareRequest> = requests.next();
     Exit::Done
+}
+
+/// What is taken is known roughly beforehand: the OOM killer must not find out.
+fn has_room(left_bytes: u64) -> bool {
+    fourtuple_meter::available_bytes()
+        .is_none_or(|available| available > left_bytes + 2 * STEP_BYTES)
 }
 
 fn failed(error: String) -> PrepareReply {

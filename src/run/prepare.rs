@@ -19,7 +19,10 @@ impl Run<'_> {
         }
         self.stage("prepare", Stage::Preparing);
         let mut process = Process::start(Who::Prepare, self.sender.clone(), Event::Prepare)?;
-        process.tell(&PrepareRequest::Start { bytes });
+        process.tell(&PrepareRequest::Start {
+            bytes,
+            left_bytes: room::reserve_bytes(self.context.host.memory_bytes),
+        });
         self.preparer = Some(process);
         let limit = Duration::from_secs(10 + bytes / BYTES_PER_SECOND_LEAST);
         match self.prepared(limit)? {

@@ -55,6 +55,28 @@ pub fn judge(record: &mut Record) {
     }
 }
 
+/// More than this, and more than this share, of memory that nothing explains is somebody else's: a bytes figure
+/// that has it in it says nothing.
+const UNEXPLAINED_BYTES_MOST: i64 = 24 << 20;
+const UNEXPLAINED_SHARE_MOST: f64 = 0.01;
+
+/// Whether memory came or went that no counter has: free page reporting takes 64 or 128 MiB at a time.
+fn open_ledger(memory: &Memory) -> Option<String> {
+    let ledger = memory
+        .ledger
+        .iter()
+        .find(|ledger| ledger.phase == "settle")?;
+    let bytes = ledger.unattributed_bytes?;
+    let share = memory.unattributed_share.unwrap_or(f64::INFINITY);
+    let is_open = bytes.abs() > UNEXPLAINED_BYTES_MOST && share.abs() > UNEXPLAINED_SHARE_MOST;
+    (is_open && memory.kernel_bytes_per_connection.is_some()).then(|| {
+        format!(
+            "the ledger does not close: {:.0} MB came or went that no counter has (free page reporting?)",
+            bytes as f64 / 1e6
+        )
+    })
+}
+
 fn broken_rule(record: &Record) -> Option<String> {
     let held = record.setup.connections_held.unwrap_or(0);
     let asked = match record.case.until_full {
@@ -63,6 +85,9 @@ fn broken_rule(record: &Record) -> Option<String> {
     };
     if held < asked {
         return Some(format!("{held} of {asked} connections were held"));
+    }
+    if let Some(rule) = open_ledger(&record.memory) {
+        return Some(rule);
     }
     if !record.case.echoes() {
         return None;
@@ -76,4 +101,39 @@ fn broken_rule(record: &Record) -> Option<String> {
     }
     (record.case.measures() && record.throughput.echoes_verified == Some(0))
         .then(|| "no echo came within the measured span".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fourtuple_spec::record::Ledger;
+
+    #[test]
+    fn a_ledger_that_does_not_close_is_told_from_one_that_nearly_does() {
+        let of = |unattributed_bytes, share| {
+            let ledger = Ledger {
+                phase: "settle".to_owned(),
+                unattributed_bytes: Some(unattributed_bytes),
+                ..Ledger::default()
+            };
+            Memory {
+                kernel_bytes_per_connection: Some(8_000.0),
+                unattributed_share: Some(share),
+                ledger: vec![ledger],
+                ..Memory::default()
+            }
+        };
+        assert!(open_ledger(&of(-(64 << 20), -0.08)).is_some_and(|rule| rule.contains("67 MB")));
+        assert_eq!(
+            open_ledger(&of(64 << 20, 0.003)),
+            None,
+            "of 20 GB it is little"
+        );
+        assert_eq!(
+            open_ledger(&of(1 << 20, 0.5)),
+            None,
+            "and 1 MiB is anybody's"
+        );
+        assert_eq!(open_ledger(&Memory::default()), None);
+    }
 }

@@ -83,7 +83,8 @@ pub fn to_prepare(case: &Case, memory_bytes: Option<u64>) -> u64 {
     expected.min(available.saturating_sub(2 * reserve_bytes(memory_bytes)))
 }
 
-fn reserve_bytes(memory_bytes: Option<u64>) -> u64 {
+/// What stays free.
+pub fn reserve_bytes(memory_bytes: Option<u64>) -> u64 {
     ((memory_bytes.unwrap_or(0) as f64 * RESERVE_SHARE) as u64).max(RESERVE_BYTES_LEAST)
 }
 
