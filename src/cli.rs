@@ -253,6 +253,9 @@ pub struct Hold {
     /// Slots of one ring's descriptor table [default: as many as limits allow].
     #[arg(long, value_name = "N", value_parser = values::count)]
     pub slots_per_ring: Option<u32>,
+    /// The load generator.
+    #[arg(long, value_enum)]
+    pub client: Option<Client>,
     /// Price each state of one endpoint, by the plan `price-list`.
     #[arg(long, conflicts_with_all = ["engine", "connections", "until_full", "duration", "rounds", "json"])]
     pub price_list: bool,

@@ -55,13 +55,17 @@ pub fn judge(record: &mut Record) {
     }
 }
 
+/// From so many connections on a ledger has to close. With fewer, what else the machine does is a share of
+/// what they take, and a warning says so.
+const CLOSES_CONNECTIONS_LEAST: u32 = 100_000;
+
 /// More than this, and more than this share, of memory that nothing explains is somebody else's: a bytes figure
 /// that has it in it says nothing.
 const UNEXPLAINED_BYTES_MOST: i64 = 24 << 20;
 const UNEXPLAINED_SHARE_MOST: f64 = 0.01;
 
 /// Whether memory came or went that no counter has: free page reporting takes 64 or 128 MiB at a time.
-fn open_ledger(memory: &Memory) -> Option<String> {
+pub fn open_ledger(memory: &Memory) -> Option<String> {
     let ledger = memory
         .ledger
         .iter()
@@ -86,7 +90,9 @@ fn broken_rule(record: &Record) -> Option<String> {
     if held < asked {
         return Some(format!("{held} of {asked} connections were held"));
     }
-    if let Some(rule) = open_ledger(&record.memory) {
+    if held >= CLOSES_CONNECTIONS_LEAST
+        && let Some(rule) = open_ledger(&record.memory)
+    {
         return Some(rule);
     }
     if !record.case.echoes() {

@@ -2,7 +2,7 @@
 
 use super::memory;
 use crate::topology::Machine;
-use fourtuple_spec::record::Grant;
+use fourtuple_spec::record::{Grant, Outcome};
 use fourtuple_spec::{ClientKind, Engine, NetworkChoice, Record};
 
 /// Bytes a connection in `proc_inode_cache` from which on somebody has looked through descriptors.
@@ -26,6 +26,7 @@ pub fn of(record: &Record, machine: &Machine) -> Vec<String> {
         overflows("client", record.client.overflows),
         listen_overflows(record),
         scanned(record),
+        open_ledger(record),
     ]
     .into_iter()
     .flatten()
@@ -119,6 +120,12 @@ fn scanned(record: &Record) -> Option<String> {
              left out, the entries that go with them are not"
         )
     })
+}
+
+/// Where it makes no run invalid.
+fn open_ledger(record: &Record) -> Option<String> {
+    let is_judged = record.outcome != Outcome::Ok;
+    super::record::open_ledger(&record.memory).filter(|_| !is_judged)
 }
 
 fn listen_overflows(record: &Record) -> Option<String> {
