@@ -45,6 +45,9 @@ pub fn summary(record: &Record) -> String {
             .then(|| ledger::witness(record))
             .flatten(),
     );
+    for note in unseen(record) {
+        line("not seen", Some(note));
+    }
     line("noise", noise(record));
     line("network", network(record));
     line(
@@ -292,6 +295,15 @@ fn network(record: &Record) -> Option<String> {
     Some(text)
 }
 
+/// What the ledger of connections at rest could not see, where it is shown.
+fn unseen(record: &Record) -> Vec<String> {
+    let at_rest = record.memory.ledger.first();
+    let notes = at_rest
+        .filter(|_| is_holding(record))
+        .map(|ledger| &ledger.notes);
+    notes.into_iter().flatten().cloned().collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::fixture;
@@ -339,6 +351,11 @@ mod tests {
             text.contains("2,400,000 connections, stopped by: memory"),
             "{text}"
         );
+        let mut blind = fixture::ceiling(Engine::Uring, 2_400_000);
+        let note = "/proc/slabinfo: permission denied";
+        blind.memory.ledger[0].notes.push(note.to_owned());
+        let text = summary(&blind);
+        assert!(text.contains("not seen") && text.contains(note), "{text}");
         let plain = summary(&fixture::record(Engine::Uring, 10_000, 0));
         assert!(
             !plain.contains("ledger") && !plain.contains("witness"),
