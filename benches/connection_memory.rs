@@ -17,7 +17,8 @@
 //! they are machine-wide, so whoever reads `/proc` meanwhile would be in the value. A dentry and an
 //! LSM blob an endpoint go with them, about 500 B a connection, the same for every engine.
 //!
-//! **What it can see.** A regression of 16 bytes. On two virtual cores with other builds going on
+//! **What it can see.** A regression of 16 bytes, for those engines where that was tried; with twice the
+//! connections that this table was made with, what a core hides is half as much. On two virtual cores with other builds going on
 //! (Linux 6.18), ten holds an engine, done twice: the first column is the mean of each ten, the second
 //! their standard deviation, then what Criterion said of the second ten against the first, and of
 //! the same with 16 bytes added to each hold:
