@@ -17,9 +17,12 @@
 //! they are machine-wide, so whoever reads `/proc` meanwhile would be in the value. A dentry and an
 //! LSM blob an endpoint go with them, about 500 B a connection, the same for every engine.
 //!
-//! **What it can see.** A regression of 16 bytes, for those engines where that was tried; with twice the
-//! connections that this table was made with, what a core hides is half as much. On two virtual cores with other builds going on
-//! (Linux 6.18), ten holds an engine, done twice: the first column is the mean of each ten, the second
+//! **What it can see.** A regression of 16 bytes, for every engine but tokio, whose user memory differs by 11 B
+//! from hold to hold. On a quiet machine (two virtual cores, Linux 6.18), ten holds and ten more with 16 bytes
+//! added to each: uring-poll 7,445.7 ± 1.6 B, then regressed by 15 to 21 B; uring-hybrid 7,449.4 ± 2.3, by 13
+//! to 19; spin 7,171.7 ± 1.4, by 13 to 17; tokio 12,296.6 ± 11, no change seen (−12 to 17).
+//!
+//! With 8,000 connections a hold and other builds going on, ten holds an engine, done twice: the first column is the mean of each ten, the second
 //! their standard deviation, then what Criterion said of the second ten against the first, and of
 //! the same with 16 bytes added to each hold:
 //!
