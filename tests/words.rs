@@ -114,11 +114,11 @@ fn a_plan_with_an_unknown_key_names_it_the_nearest_and_the_line() {
 
 #[test]
 fn too_little_memory_is_refused_beforehand_with_the_arithmetic() {
-    // 790 GB: more than the machines that this runs on have.
+    // 825 GB: more than the machines that this runs on have.
     let words = ["run", "--engine", "epoll", "--connections", "100M"];
     let said = refused(1, words);
     assert!(
-        said.contains("100000000 connections × 7921 B a pair = 737.70 GiB"),
+        said.contains("100000000 connections × 8251 B a pair = 768.43 GiB"),
         "{said}"
     );
     assert!(said.contains("--force"), "{said}");

@@ -135,9 +135,9 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(
-            refusal.contains("1000000 connections × 12966 B a pair = 12.08 GiB, and 10.00 GiB"),
+            refusal.contains("1000000 connections × 13256 B a pair = 12.35 GiB, and 10.00 GiB"),
             "{refusal}"
         );
-        assert!(refusal.contains("at most 786715 connections"), "{refusal}");
+        assert!(refusal.contains("at most 769504 connections"), "{refusal}");
     }
 }
