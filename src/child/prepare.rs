@@ -1,9 +1,9 @@
 //! The process that prepares memory: it has the kernel touch pages before a ramp needs them, so that a
 //! virtual machine's set-up rate is its kernel's, and not that of a host finding pages.
 //!
-//! On the machine of the first results, without this, the first third of a million connections opened at
-//! 38,000 a second and the rest at 20,000, with a third of the client's core at the first write to new
-//! pages (`allocate_slab`). How it is done is in `fourtuple_ring::KernelPages`.
+//! Without it a million connections opened at half the pace from the first third on, with a third of the
+//! client's core at the first write to new pages (`allocate_slab`, by `perf`). How it is done is in
+//! `fourtuple_ring::KernelPages`.
 
 use super::pipe::{Requests, reply};
 use crate::exit::Exit;
