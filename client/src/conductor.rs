@@ -211,6 +211,8 @@ impl Conductor {
             echoes_per_100_ms: self.bins,
             connections_proved: self.proved,
             latency_ns: self.latencies.summary(),
+            service_ns: None,
+            offered: None,
             watched_ns: self.watched_ns,
             counters,
         }

@@ -21,6 +21,7 @@ use connection::{Connection, Heard, Reply};
 use device::Device;
 use fourtuple_spec::message::Ramp;
 use fourtuple_spec::payload::Pattern;
+use fourtuple_spec::record::ClientCounters;
 use fourtuple_spec::{Case, EndpointState};
 use rustix::event::{EventfdFlags, eventfd};
 use script::Script;
@@ -112,14 +113,14 @@ impl GhostLoad {
 
     /// Ends every connection by a reset: nothing outlives the run in the kernel, which would otherwise
     /// close the server's ends towards peers that are not there any more.
-    pub(crate) fn drain(self) -> Result<(), LoadError> {
+    pub(crate) fn drain(self) -> Result<ClientCounters, LoadError> {
         let At::Lingering(thread, stop) = self.at else {
-            return Ok(());
+            return Ok(ClientCounters::default());
         };
         // Refused only when the count would overflow, and then the event is readable already.
         let _ = rustix::io::write(&*stop, &1_u64.to_ne_bytes());
         match thread.join() {
-            Ok(Ok(mut ghosts)) => ghosts.reset_all(),
+            Ok(Ok(mut ghosts)) => ghosts.reset_all().map(|()| ClientCounters::default()),
             Ok(Err(error)) => Err(error),
             Err(_) => Err(LoadError::new("the ghosts' thread panicked")),
         }

@@ -19,7 +19,7 @@ pub use error::LoadError;
 pub use ghost::{GHOST_PREFIX_BITS, GHOST_SERVER_ADDRESS};
 
 use fourtuple_spec::message::{Measured, Ramp};
-use fourtuple_spec::record::{Grant, Round};
+use fourtuple_spec::record::{ClientCounters, Grant, Round};
 use fourtuple_spec::{Case, ClientKind};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -161,17 +161,18 @@ impl Load {
         }
     }
 
-    /// Closes every connection, by a reset where the driver can: nothing is left in TIME_WAIT.
+    /// Closes every connection, by a reset where the driver can: nothing is left in TIME_WAIT. Says what was
+    /// counted over the whole run.
     ///
     /// # Errors
     /// The ring fails; what is open then is closed when the process ends.
-    pub fn drain(self) -> Result<(), LoadError> {
+    pub fn drain(self) -> Result<ClientCounters, LoadError> {
         match self.driver {
             Driver::Uring(load) => load.drain(),
             Driver::Ghost(load) => load.drain(),
             Driver::Spin(load) => {
                 load.drain();
-                Ok(())
+                Ok(ClientCounters::default())
             }
         }
     }

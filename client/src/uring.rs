@@ -125,9 +125,10 @@ impl UringLoad {
 
     /// Closes every connection by a reset: nothing of the run is left for the kernel to close one by one
     /// after the process is gone, which took more than 100 s for a million.
-    pub(crate) fn drain(mut self) -> Result<(), LoadError> {
+    pub(crate) fn drain(mut self) -> Result<ClientCounters, LoadError> {
         let count = self.connections.len() as u32;
-        self.close(0..count)
+        self.close(0..count)?;
+        Ok(self.counters())
     }
 
     /// Closes connections by a reset, a window of them at a time.
@@ -172,6 +173,7 @@ impl UringLoad {
             rearmed: Some(self.rearmed),
             connect_retries: None,
             rings: Some(self.rings.len() as u64),
+            ghosts: None,
         }
     }
 }

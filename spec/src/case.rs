@@ -15,6 +15,10 @@ pub mod bounds {
     pub const DEPTH: std::ops::RangeInclusive<u32> = 1..=1024;
     /// Length of the warm-up.
     pub const SPAN_MS: std::ops::RangeInclusive<u64> = 10..=86_400_000;
+    /// Messages a second of an open loop.
+    pub const RATE: std::ops::RangeInclusive<u32> = 1..=100_000_000;
+    /// Faulty segments in a million. With more, no handshake would end.
+    pub const FAULTS_PPM: std::ops::RangeInclusive<u32> = 0..=200_000;
     /// Full rounds of one run.
     pub const ROUNDS_MAX: usize = 64;
 }
@@ -25,6 +29,47 @@ pub mod bounds {
 pub enum Mode {
     /// The next message leaves when an echo has come back: capacity.
     Closed,
+    /// Messages leave at times that a schedule fixed beforehand, whether or not echoes come back: latency. It
+    /// is taken from the intended time.
+    Open,
+}
+
+/// When the messages of an open loop leave.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Schedule {
+    /// Independent of each other, as many clients' would be: gaps are exponentially distributed.
+    #[default]
+    Poisson,
+    /// One after the other, at equal gaps.
+    Uniform,
+}
+
+/// Which options a ghost's TCP offers in its SYN, beside the segment size and the window scale.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TcpOptions {
+    /// None.
+    #[default]
+    Plain,
+    /// Timestamps (RFC 7323), in every segment: 12 bytes more.
+    Timestamps,
+    /// Selective acknowledgement is permitted (RFC 2018).
+    Sack,
+    /// Both, as a kernel's client offers.
+    TimestampsSack,
+}
+
+impl TcpOptions {
+    /// Whether segments carry timestamps.
+    pub fn has_timestamps(self) -> bool {
+        matches!(self, Self::Timestamps | Self::TimestampsSack)
+    }
+
+    /// Whether selective acknowledgement is offered.
+    pub fn has_sack(self) -> bool {
+        matches!(self, Self::Sack | Self::TimestampsSack)
+    }
 }
 
 /// Who is at the other end of the connections.
@@ -226,8 +271,26 @@ pub struct Case {
     pub depth: u32,
     /// How load is offered.
     pub mode: Mode,
+    /// Messages a second that an open loop offers, over all connections; `null` in a closed loop.
+    #[serde(default)]
+    pub rate: Option<u32>,
+    /// When they leave.
+    #[serde(default)]
+    pub schedule: Schedule,
     /// Who is at the other end.
     pub peer: Peer,
+    /// What a ghost's TCP offers.
+    #[serde(default)]
+    pub tcp_options: TcpOptions,
+    /// Of a million segments between ghosts and server, in each direction, how many are lost on purpose.
+    #[serde(default)]
+    pub loss_ppm: u32,
+    /// How many arrive twice.
+    #[serde(default)]
+    pub duplicate_ppm: u32,
+    /// How many arrive after the one that followed them.
+    #[serde(default)]
+    pub reorder_ppm: u32,
     /// Which repeat of the configuration this is, from 0.
     pub repeat: u32,
     /// Whether this is the second arm of an A/A pair: the same configuration under another label.
@@ -290,6 +353,12 @@ impl Case {
         if self.hot() < self.connections {
             label.push_str(&format!(", {} hot", self.hot()));
         }
+        if let Some(rate) = self.rate {
+            label.push_str(&format!(", {rate}/s offered"));
+        }
+        if self.has_faults() {
+            label.push_str(", faulty path");
+        }
         if let Some(state) = self.state {
             label.push_str(&format!(", {}", state.name()));
         }
@@ -314,6 +383,11 @@ impl Case {
     /// Whether the server answers. A foreign one is taken to: otherwise there is nothing to ask it.
     pub fn echoes(&self) -> bool {
         self.state.is_none() && self.engine.is_none_or(|engine| engine.profile().echoes)
+    }
+
+    /// Whether segments are lost, doubled or overtaken on purpose.
+    pub fn has_faults(&self) -> bool {
+        self.loss_ppm > 0 || self.duplicate_ppm > 0 || self.reorder_ppm > 0
     }
 
     /// How many connections take part in the measured span.
@@ -374,6 +448,12 @@ mod tests {
             "hot_placement",
             "rounds",
             "hold_ms",
+            "rate",
+            "schedule",
+            "tcp_options",
+            "loss_ppm",
+            "duplicate_ppm",
+            "reorder_ppm",
         ] {
             json.as_object_mut().unwrap().remove(key).unwrap();
         }

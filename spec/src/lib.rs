@@ -17,6 +17,7 @@ pub mod record;
 pub use address::{AddressPlan, FourTuple};
 pub use case::{
     AddressMode, Case, ClientKind, EndpointState, HotPlacement, Mode, NetworkChoice, Peer,
+    Schedule, TcpOptions,
 };
 pub use engine::Engine;
 pub use record::Record;

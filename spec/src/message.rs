@@ -125,7 +125,10 @@ pub enum ClientReply {
     /// The measured span is over; connections stay open and idle.
     Measured(Box<Measured>),
     /// Every connection is closed.
-    Drained,
+    Drained {
+        /// Events counted over the whole run.
+        counters: Box<ClientCounters>,
+    },
     /// The client cannot go on; it exits after this.
     Failed(Failure),
 }
@@ -154,8 +157,12 @@ pub struct Measured {
     pub echoes_per_100_ms: Vec<u64>,
     /// Connections proved live by a verified echo since the ramp.
     pub connections_proved: u32,
-    /// Latencies of the echoes within it.
+    /// Latencies of the echoes within it, from the intended time in an open loop.
     pub latency_ns: LatencyNs,
+    /// The same from the time of sending, in an open loop.
+    pub service_ns: Option<LatencyNs>,
+    /// Messages that an open loop's schedule had for it.
+    pub offered: Option<u64>,
     /// Time within it that the client spent busy with nothing but looking for the next echo.
     pub watched_ns: u64,
     /// Events worth counting, over the whole run.

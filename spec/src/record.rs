@@ -50,8 +50,12 @@ pub struct Record {
     pub hold: Option<Hold>,
     /// Rates over the measured span.
     pub throughput: Throughput,
-    /// Latency over the measured span.
+    /// Latency over the measured span: from the sending of a message in a closed loop, from the time at which
+    /// it was to leave in an open one.
     pub latency_ns: LatencyNs,
+    /// The same from when the message did leave, in an open loop.
+    #[serde(default)]
+    pub service_ns: LatencyNs,
     /// CPU over the measured span.
     pub cpu: Cpu,
     /// Memory, by difference between phase boundaries.
@@ -122,6 +126,9 @@ pub struct Throughput {
     pub echoes_per_second: Option<f64>,
     /// Verified echoes.
     pub echoes_verified: Option<u64>,
+    /// Messages that an open loop's schedule had for the span.
+    #[serde(default)]
+    pub messages_offered: Option<u64>,
     /// Verified echoes of each 100 ms, in order.
     pub echoes_per_100_ms: Vec<u64>,
     /// Length of the span.
@@ -318,6 +325,30 @@ pub struct ClientCounters {
     pub connect_retries: Option<u64>,
     /// Rings in use.
     pub rings: Option<u64>,
+    /// What ghosts count; `null` with kernel peers.
+    #[serde(default)]
+    pub ghosts: Option<GhostCounters>,
+}
+
+/// Segments of ghosts over the whole run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GhostCounters {
+    /// Segments sent to the server.
+    pub sent: u64,
+    /// Segments received from it.
+    pub received: u64,
+    /// Segments sent again, because nothing had answered them.
+    pub resent: u64,
+    /// Segments received that said nothing new: sent twice by the server or by the path.
+    pub repeated: u64,
+    /// Segments received ahead of one that was missing. They were not kept: the server sends them again.
+    pub early: u64,
+    /// Connections that were asked where they stood, because nothing is kept of one that is idle.
+    pub asked: u64,
+    /// Segments that the path lost on purpose.
+    pub lost: u64,
+    /// Packets that were no segment of any ghost's connection.
+    pub foreign: u64,
 }
 
 /// The machine, as far as it can be read.

@@ -127,8 +127,10 @@ fn obey(mut load: Load, orders: &mut Orders) -> Result<(), Failure> {
                 reply(&ClientReply::Measured(Box::new(measured)));
             }
             ClientRequest::Drain => {
-                load.drain().map_err(failed)?;
-                reply(&ClientReply::Drained);
+                let counters = load.drain().map_err(failed)?;
+                reply(&ClientReply::Drained {
+                    counters: Box::new(counters),
+                });
                 return Ok(());
             }
             ClientRequest::Start { .. } | ClientRequest::Enough => {}

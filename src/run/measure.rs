@@ -60,9 +60,11 @@ impl Run<'_> {
             echoes_per_second: (measured.elapsed_ns > 0).then_some(rate),
             echoes_verified: Some(measured.echoes),
             echoes_per_100_ms: measured.echoes_per_100_ms,
+            messages_offered: measured.offered,
             seconds: Some(seconds),
         };
         self.record.latency_ns = measured.latency_ns;
+        self.record.service_ns = measured.service_ns.unwrap_or_default();
         self.record.client = measured.counters;
     }
 

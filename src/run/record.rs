@@ -26,6 +26,7 @@ pub fn begin(case: &Case, context: &Context<'_>) -> Record {
         hold: None,
         throughput: Throughput::default(),
         latency_ns: LatencyNs::default(),
+        service_ns: LatencyNs::default(),
         cpu: Cpu::default(),
         memory: Memory::default(),
         noise: Noise::default(),

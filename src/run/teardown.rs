@@ -13,7 +13,7 @@ impl Run<'_> {
         let closing = Duration::from_millis(u64::from(self.case.connections) / 20);
         let limit = Duration::from_secs(10) + closing;
         match self.client_reply(limit, "the end of the drain") {
-            Ok(ClientReply::Drained) => {}
+            Ok(ClientReply::Drained { counters }) => self.record.client = *counters,
             Ok(_) => self.warn("the client spoke out of turn while it closed".to_owned()),
             Err(Halt::Interrupted) => return Err(Halt::Interrupted),
             Err(Halt::Failed(failure)) => {

@@ -6,7 +6,8 @@
 use super::PlanError;
 use crate::address::{PRIVATE_PORT_RANGE, group_connections_max};
 use crate::case::{
-    AddressMode, Case, ClientKind, EndpointState, HotPlacement, Mode, NetworkChoice, Peer, bounds,
+    AddressMode, Case, ClientKind, EndpointState, HotPlacement, Mode, NetworkChoice, Peer,
+    Schedule, TcpOptions, bounds,
 };
 use crate::engine::Engine;
 use serde::Deserialize;
@@ -65,8 +66,20 @@ pub struct CaseRequest {
     pub depth: Option<u32>,
     /// Default: closed loop.
     pub mode: Option<Mode>,
+    /// Messages a second of an open loop, which has to name them.
+    pub rate: Option<u32>,
+    /// Default: Poisson.
+    pub schedule: Option<Schedule>,
     /// Default: real sockets.
     pub peer: Option<Peer>,
+    /// Default: plain.
+    pub tcp_options: Option<TcpOptions>,
+    /// Default: 0.
+    pub loss_ppm: Option<u32>,
+    /// Default: 0.
+    pub duplicate_ppm: Option<u32>,
+    /// Default: 0.
+    pub reorder_ppm: Option<u32>,
     /// Default: `destinations`.
     pub addresses: Option<AddressMode>,
     /// Default: what half of the port range allows, see [`group_connections_max`].
@@ -110,10 +123,16 @@ pub struct CaseRequest {
 }
 
 /// Every key of a request, in the order in which a sweep's lists nest: the last varies fastest.
-pub(super) const KEYS: [&str; 27] = [
+pub(super) const KEYS: [&str; 33] = [
     "network",
     "peer",
+    "tcp_options",
+    "loss_ppm",
+    "duplicate_ppm",
+    "reorder_ppm",
     "mode",
+    "schedule",
+    "rate",
     "addresses",
     "group_connections",
     "sysctls",
@@ -141,10 +160,14 @@ pub(super) const KEYS: [&str; 27] = [
 ];
 
 /// The bounds of every key that is a number, and of the numbers of `server_cpus` and `client_cpus`.
-const RANGES: [(&str, u64, u64); 16] = [
+const RANGES: [(&str, u64, u64); 20] = [
     range("connections", &bounds::CONNECTIONS),
     range("message_bytes", &bounds::MESSAGE_BYTES),
     range("depth", &bounds::DEPTH),
+    range("rate", &bounds::RATE),
+    range("loss_ppm", &bounds::FAULTS_PPM),
+    range("duplicate_ppm", &bounds::FAULTS_PPM),
+    range("reorder_ppm", &bounds::FAULTS_PPM),
     range("active_connections", &bounds::CONNECTIONS),
     ("group_connections", 1, 64_511),
     ("connect_window", 1, CONNECT_WINDOW_MAX as u64),
@@ -196,7 +219,13 @@ impl CaseRequest {
             message_bytes: None,
             depth: None,
             mode: None,
+            rate: None,
+            schedule: None,
             peer: None,
+            tcp_options: None,
+            loss_ppm: None,
+            duplicate_ppm: None,
+            reorder_ppm: None,
             addresses: None,
             group_connections: None,
             active_connections: None,
@@ -240,6 +269,10 @@ impl CaseRequest {
             ("connections", Some(self.connections.into())),
             ("message_bytes", self.message_bytes.map(u64::from)),
             ("depth", self.depth.map(u64::from)),
+            ("rate", self.rate.map(u64::from)),
+            ("loss_ppm", self.loss_ppm.map(u64::from)),
+            ("duplicate_ppm", self.duplicate_ppm.map(u64::from)),
+            ("reorder_ppm", self.reorder_ppm.map(u64::from)),
             ("active_connections", self.active_connections.map(u64::from)),
             ("group_connections", self.group_connections.map(u64::from)),
             ("connect_window", self.connect_window.map(u64::from)),
@@ -285,10 +318,8 @@ impl CaseRequest {
         if (1..10).contains(&case.measure_ms) {
             return conflict("a measured span is 10 ms or longer, or 0 for none: set measure_ms");
         }
+        Self::check_peer(case)?;
         match case.state {
-            None if case.peer == Peer::Ghost => conflict(
-                "ghost peers hold the states of the price list, so far: name a state, or use peer = \"kernel\"",
-            ),
             None => Ok(()),
             Some(_) if case.peer == Peer::Kernel => conflict(
                 "a state is held by ghost peers, so that the server's end is all that there is: use peer = \"ghost\"",
@@ -306,12 +337,46 @@ impl CaseRequest {
         }
     }
 
+    fn check_peer(case: &Case) -> Result<(), PlanError> {
+        let conflict = |problem: &str| Err(PlanError::Conflict(problem.to_owned()));
+        match (case.mode, case.rate) {
+            (Mode::Open, None) => {
+                return conflict("an open loop offers messages at a rate: set rate");
+            }
+            (Mode::Closed, Some(_)) => {
+                return conflict("a closed loop has no rate of its own: use mode = \"open\"");
+            }
+            _ => {}
+        }
+        if case.peer == Peer::Kernel {
+            if case.mode == Mode::Open {
+                return conflict("the open loop is driven by ghosts: use peer = \"ghost\"");
+            }
+            if case.has_faults() || case.tcp_options != TcpOptions::Plain {
+                return conflict(
+                    "tcp_options, loss_ppm, duplicate_ppm and reorder_ppm are of a ghost's TCP: use peer = \"ghost\"",
+                );
+            }
+            return Ok(());
+        }
+        if case.network == NetworkChoice::Host {
+            return conflict("ghost peers need a network of their own: use network = \"private\"");
+        }
+        if case.client == ClientKind::Spin {
+            return conflict("ghosts have no sockets to spin on: leave client out");
+        }
+        Ok(())
+    }
+
     /// The case, with every default in it.
     pub(super) fn fill(&self, defaults: &CaseDefaults) -> Case {
         let network = self.network.unwrap_or(NetworkChoice::Private);
         let sysctls = self.sysctls.clone().unwrap_or_default();
+        let default_peer = self.state.map_or(Peer::Kernel, |_| Peer::Ghost);
+        let peer = self.peer.unwrap_or(default_peer);
+        // Both ends of the floor are spun, where there are two.
         let default_client = match self.engine {
-            Engine::Spin => ClientKind::Spin,
+            Engine::Spin if peer == Peer::Kernel => ClientKind::Spin,
             _ => ClientKind::Uring,
         };
         let is_private = network == NetworkChoice::Private && defaults.is_private_possible;
@@ -327,7 +392,6 @@ impl CaseRequest {
             .unwrap_or(ACTIVE_CONNECTIONS)
             .min(self.connections);
         let hot_connections = self.hot_connections.filter(|&hot| hot < self.connections);
-        let default_peer = self.state.map_or(Peer::Kernel, |_| Peer::Ghost);
         let mut case = Case {
             engine: Some(self.engine),
             target: None,
@@ -336,7 +400,13 @@ impl CaseRequest {
             message_bytes: self.message_bytes.unwrap_or(64),
             depth: self.depth.unwrap_or(1),
             mode: self.mode.unwrap_or(Mode::Closed),
-            peer: self.peer.unwrap_or(default_peer),
+            rate: self.rate,
+            schedule: self.schedule.unwrap_or_default(),
+            peer,
+            tcp_options: self.tcp_options.unwrap_or_default(),
+            loss_ppm: self.loss_ppm.unwrap_or(0),
+            duplicate_ppm: self.duplicate_ppm.unwrap_or(0),
+            reorder_ppm: self.reorder_ppm.unwrap_or(0),
             repeat: 0,
             control: false,
             addresses: self.addresses.unwrap_or(AddressMode::Destinations),
