@@ -359,6 +359,9 @@ impl Case {
         if self.has_faults() {
             label.push_str(", faulty path");
         }
+        if self.is_ghost_load() {
+            label.push_str(", ghost peers");
+        }
         if let Some(state) = self.state {
             label.push_str(&format!(", {}", state.name()));
         }
@@ -383,6 +386,11 @@ impl Case {
     /// Whether the server answers. A foreign one is taken to: otherwise there is nothing to ask it.
     pub fn echoes(&self) -> bool {
         self.state.is_none() && self.engine.is_none_or(|engine| engine.profile().echoes)
+    }
+
+    /// Whether ghosts generate load, rather than hold a state.
+    pub fn is_ghost_load(&self) -> bool {
+        self.peer == Peer::Ghost && self.state.is_none()
     }
 
     /// Whether segments are lost, doubled or overtaken on purpose.

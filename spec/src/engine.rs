@@ -49,6 +49,8 @@ pub struct Profile {
     /// Kernel memory of a connection, both ends: what it took at a million, or else at 100,000, rounded up. To
     /// plan with, before anything is measured.
     pub kernel_bytes_per_pair: u32,
+    /// The same of the server's end alone, as ghost peers have it: accepted and armed, from the price list.
+    pub kernel_bytes_per_endpoint: u32,
     /// User memory that the server keeps for a connection, about: to plan with, before anything is measured.
     pub user_bytes_per_connection: u32,
     /// Whether it answers. An engine that does not is a control: no rate, no latency.
@@ -64,6 +66,7 @@ pub const PROFILES: [Profile; 7] = [
         descriptors: Descriptors::Direct,
         needs_io_uring: true,
         kernel_bytes_per_pair: 8750,
+        kernel_bytes_per_endpoint: 4825,
         user_bytes_per_connection: 8,
         echoes: true,
     },
@@ -74,6 +77,7 @@ pub const PROFILES: [Profile; 7] = [
         descriptors: Descriptors::Direct,
         needs_io_uring: true,
         kernel_bytes_per_pair: 8130,
+        kernel_bytes_per_endpoint: 4212,
         user_bytes_per_connection: 8,
         echoes: true,
     },
@@ -84,6 +88,7 @@ pub const PROFILES: [Profile; 7] = [
         descriptors: Descriptors::Direct,
         needs_io_uring: true,
         kernel_bytes_per_pair: 8140,
+        kernel_bytes_per_endpoint: 4221,
         user_bytes_per_connection: 8,
         echoes: true,
     },
@@ -94,6 +99,7 @@ pub const PROFILES: [Profile; 7] = [
         descriptors: Descriptors::Process,
         needs_io_uring: false,
         kernel_bytes_per_pair: 8230,
+        kernel_bytes_per_endpoint: 4262,
         user_bytes_per_connection: 5,
         echoes: true,
     },
@@ -104,6 +110,7 @@ pub const PROFILES: [Profile; 7] = [
         descriptors: Descriptors::Process,
         needs_io_uring: false,
         kernel_bytes_per_pair: 8240,
+        kernel_bytes_per_endpoint: 4345,
         user_bytes_per_connection: 5_000,
         echoes: true,
     },
@@ -114,6 +121,7 @@ pub const PROFILES: [Profile; 7] = [
         descriptors: Descriptors::Process,
         needs_io_uring: false,
         kernel_bytes_per_pair: 7870,
+        kernel_bytes_per_endpoint: 3950,
         user_bytes_per_connection: 20,
         echoes: true,
     },
@@ -124,6 +132,7 @@ pub const PROFILES: [Profile; 7] = [
         descriptors: Descriptors::Direct,
         needs_io_uring: true,
         kernel_bytes_per_pair: 7870,
+        kernel_bytes_per_endpoint: 3950,
         user_bytes_per_connection: 5,
         echoes: false,
     },
@@ -186,6 +195,15 @@ mod tests {
             assert_eq!(profile.name.parse::<Engine>().unwrap(), profile.engine);
             let json = serde_json::to_string(&profile.engine).unwrap();
             assert_eq!(json, format!("{:?}", profile.name));
+        }
+    }
+
+    #[test]
+    fn the_servers_end_is_about_half_of_a_pair() {
+        for profile in &PROFILES {
+            let share = f64::from(profile.kernel_bytes_per_endpoint)
+                / f64::from(profile.kernel_bytes_per_pair);
+            assert!((0.49..0.56).contains(&share), "{}: {share}", profile.name);
         }
     }
 

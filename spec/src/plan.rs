@@ -34,7 +34,7 @@ pub use error::PlanError;
 pub use nearest::nearest;
 pub use request::{CONNECT_WINDOW_MAX, CaseDefaults, CaseRequest};
 
-use crate::case::{Case, ClientKind};
+use crate::case::{Case, ClientKind, Peer};
 use crate::engine::Engine;
 use std::collections::HashMap;
 
@@ -154,37 +154,64 @@ fn shuffle(block: &mut [Case], seed: u64) {
 /// 0.7 s a run for starting and stopping two processes, the spans that the case asks for, a ramp at
 /// 40,000 connections a second and as much again for closing what is large, 50,000 echoes a second
 /// where every connection has to echo, and a host that backs 500 MB a second where memory is
-/// prepared. An engine that never answers has neither rounds nor warm-up nor span.
+/// prepared. Ghosts open, echo and close faster, and take half of the memory. An engine that never
+/// answers has neither rounds nor warm-up nor span.
 pub fn expected_seconds(cases: &[Case]) -> f64 {
     cases.iter().map(case_seconds).sum()
 }
 
-/// What a ceiling is taken for while nobody knows it: two or three million fill 24 GiB.
-const CONNECTIONS_OF_A_CEILING: u32 = 2_500_000;
+/// What the expectation counts with, by peer.
+struct Pace {
+    opened_per_second: f64,
+    closed_per_second: f64,
+    echoes_per_second: f64,
+    bytes_per_connection: f64,
+    /// What a ceiling is taken for while nobody knows it: what fills 24 GiB.
+    ceiling_connections: u32,
+}
+
+const KERNEL_PACE: Pace = Pace {
+    opened_per_second: 40_000.0,
+    closed_per_second: 40_000.0,
+    echoes_per_second: 50_000.0,
+    bytes_per_connection: 8_000.0,
+    ceiling_connections: 2_500_000,
+};
+
+const GHOST_PACE: Pace = Pace {
+    opened_per_second: 90_000.0,
+    closed_per_second: 150_000.0,
+    echoes_per_second: 150_000.0,
+    bytes_per_connection: 4_300.0,
+    ceiling_connections: 5_000_000,
+};
 
 fn case_seconds(case: &Case) -> f64 {
+    let pace = match case.peer {
+        Peer::Kernel => KERNEL_PACE,
+        Peer::Ghost => GHOST_PACE,
+    };
     let connections = f64::from(match case.until_full {
-        true => case.connections.min(CONNECTIONS_OF_A_CEILING),
+        true => case.connections.min(pace.ceiling_connections),
         false => case.connections,
     });
-    let prepared = f64::from(u8::from(case.prepare_memory)) * connections * 8_000.0 / 500e6;
-    let closing = if case.prepare_memory {
-        connections / 40_000.0
-    } else {
-        0.0
-    };
+    let (mut prepared, mut closing) = (0.0, 0.0);
+    if case.prepare_memory {
+        prepared = connections * pace.bytes_per_connection / 500e6;
+        closing = connections / pace.closed_per_second;
+    }
     let idle = (case.settle_ms + case.hold_ms) as f64 / 1e3;
-    let held = 0.7 + prepared + connections / 40_000.0 + idle + closing;
+    let held = 0.7 + prepared + connections / pace.opened_per_second + idle + closing;
     if !case.echoes() {
         return held;
     }
     let round_count = case.rounds.len() + usize::from(case.hold_ms > 0);
-    let rounds = round_count as f64 * connections / 50_000.0;
+    let rounds = round_count as f64 * connections / pace.echoes_per_second;
     if case.measure_ms == 0 {
         return held + rounds;
     }
-    let warmup = (case.warmup_ms as f64 / 1e3).max(f64::from(case.hot()) / 50_000.0);
-    held + rounds + warmup + case.measure_ms as f64 / 1e3
+    let proving = f64::from(case.hot()) / pace.echoes_per_second;
+    held + rounds + proving.max(case.warmup_ms as f64 / 1e3) + case.measure_ms as f64 / 1e3
 }
 
 #[cfg(test)]

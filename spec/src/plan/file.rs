@@ -4,7 +4,7 @@
 //! nearest known one nor, for a value inside a list, the line.
 
 use super::request::{KEYS, check_range};
-use super::{CaseRequest, Plan, PlanError, nearest};
+use super::{CaseDefaults, CaseRequest, Plan, PlanError, nearest};
 use crate::engine::Engine;
 use serde::Deserialize;
 use toml::Spanned;
@@ -215,8 +215,17 @@ impl File<'_> {
         }
         combinations(&choices)
             .iter()
-            .map(|entries| self.request(entries, &[]))
+            .map(|entries| self.combined(start, entries))
             .collect()
+    }
+
+    /// One combination. What no key is to blame for alone is the sweep's.
+    fn combined(&self, start: usize, entries: &[Entry<'_, '_>]) -> Result<CaseRequest, PlanError> {
+        let request = self.request(entries, &[])?;
+        // What goes together does not depend on the machine.
+        let case = request.fill(&CaseDefaults::new(vec![0], vec![1]));
+        CaseRequest::check_together(&case).map_err(|problem| self.at(start, problem))?;
+        Ok(request)
     }
 
     /// Each key of a table with the values that it lists, every one of them checked.

@@ -21,6 +21,13 @@ pub const CONNECT_WINDOW_MAX: u32 = 4095;
 /// million in flight, the round trip would exceed the delayed-ACK timer.
 const ACTIVE_CONNECTIONS: u32 = 16_384;
 
+/// The same for ghosts, which remember nothing of a connection but its turn: what they keep of a turn stays small.
+const GHOST_ACTIVE_CONNECTIONS: u32 = 4_096;
+
+/// Connects in flight, where nothing else is asked. To a ghost one is a segment that waits for its answer.
+const CONNECT_WINDOW: u32 = 256;
+const GHOST_CONNECT_WINDOW: u32 = 1_024;
+
 /// From here on a ramp takes gigabytes, and a virtual machine's host may have to find them first.
 const PREPARE_CONNECTIONS: u32 = 200_000;
 
@@ -64,7 +71,7 @@ pub struct CaseRequest {
     pub message_bytes: Option<u32>,
     /// Default: 1.
     pub depth: Option<u32>,
-    /// Default: closed loop.
+    /// Default: closed loop, or open if there is a rate.
     pub mode: Option<Mode>,
     /// Messages a second of an open loop, which has to name them.
     pub rate: Option<u32>,
@@ -84,7 +91,7 @@ pub struct CaseRequest {
     pub addresses: Option<AddressMode>,
     /// Default: what half of the port range allows, see [`group_connections_max`].
     pub group_connections: Option<u32>,
-    /// Default: 16,384. Never more than `connections`, whatever is asked.
+    /// Default: 16,384, for ghosts 4,096. Never more than `connections`, whatever is asked.
     pub active_connections: Option<u32>,
     /// Default: false.
     pub until_full: Option<bool>,
@@ -100,7 +107,7 @@ pub struct CaseRequest {
     pub rounds: Option<Vec<u32>>,
     /// Default: 0.
     pub hold_ms: Option<u64>,
-    /// Default: 256.
+    /// Default: 256, for ghosts 1,024.
     pub connect_window: Option<u32>,
     /// Microseconds that the client watches before it sleeps.
     pub client_spin_us: Option<u32>,
@@ -313,7 +320,7 @@ impl CaseRequest {
     }
 
     /// Refuses keys that are sound on their own and not together.
-    fn check_together(case: &Case) -> Result<(), PlanError> {
+    pub(super) fn check_together(case: &Case) -> Result<(), PlanError> {
         let conflict = |problem: &str| Err(PlanError::Conflict(problem.to_owned()));
         if (1..10).contains(&case.measure_ms) {
             return conflict("a measured span is 10 ms or longer, or 0 for none: set measure_ms");
@@ -341,7 +348,7 @@ impl CaseRequest {
         let conflict = |problem: &str| Err(PlanError::Conflict(problem.to_owned()));
         match (case.mode, case.rate) {
             (Mode::Open, None) => {
-                return conflict("an open loop offers messages at a rate: set rate");
+                return conflict("an open loop offers messages at a rate: set rate, such as 20000");
             }
             (Mode::Closed, Some(_)) => {
                 return conflict("a closed loop has no rate of its own: use mode = \"open\"");
@@ -387,9 +394,15 @@ impl CaseRequest {
         let cores = |asked: &Option<Vec<u32>>, given: &[u32]| {
             asked.clone().unwrap_or_else(|| given.to_vec())
         };
+        // A state is brought about by a script, which opens as it always has.
+        let (default_active, default_window) = match (peer, self.state) {
+            (Peer::Ghost, None) => (GHOST_ACTIVE_CONNECTIONS, GHOST_CONNECT_WINDOW),
+            _ => (ACTIVE_CONNECTIONS, CONNECT_WINDOW),
+        };
+        let default_mode = self.rate.map_or(Mode::Closed, |_| Mode::Open);
         let active_connections = self
             .active_connections
-            .unwrap_or(ACTIVE_CONNECTIONS)
+            .unwrap_or(default_active)
             .min(self.connections);
         let hot_connections = self.hot_connections.filter(|&hot| hot < self.connections);
         let mut case = Case {
@@ -399,7 +412,7 @@ impl CaseRequest {
             connections: self.connections,
             message_bytes: self.message_bytes.unwrap_or(64),
             depth: self.depth.unwrap_or(1),
-            mode: self.mode.unwrap_or(Mode::Closed),
+            mode: self.mode.unwrap_or(default_mode),
             rate: self.rate,
             schedule: self.schedule.unwrap_or_default(),
             peer,
@@ -423,7 +436,7 @@ impl CaseRequest {
             hot_placement: self.hot_placement.unwrap_or_default(),
             rounds: Vec::new(),
             hold_ms: self.hold_ms.unwrap_or(0),
-            connect_window: self.connect_window.unwrap_or(256),
+            connect_window: self.connect_window.unwrap_or(default_window),
             client_spin_us: self.client_spin_us.unwrap_or(50),
             settle_ms: self.settle_ms.unwrap_or(200),
             warmup_ms: self.warmup_ms.unwrap_or(500),
@@ -533,6 +546,53 @@ mod tests {
         assert_eq!(request.fill(&defaults()).active_connections, 1_000_000);
         request.connections = 10;
         assert_eq!(request.fill(&defaults()).active_connections, 10);
+    }
+
+    #[test]
+    fn ghosts_have_windows_of_their_own() {
+        let mut request = CaseRequest::new(Engine::UringPoll, 5_000_000);
+        request.peer = Some(Peer::Ghost);
+        request.measure_ms = Some(0);
+        let case = request.resolve(&defaults()).unwrap();
+        assert_eq!(
+            (case.active_connections, case.connect_window),
+            (4_096, 1_024)
+        );
+        assert_eq!(case.rounds, [4_096]);
+        request.measure_ms = None;
+        request.state = Some(EndpointState::Armed);
+        let case = request.resolve(&defaults()).unwrap();
+        assert_eq!(
+            (case.active_connections, case.connect_window),
+            (16_384, 256)
+        );
+        let mut spun = CaseRequest::new(Engine::Spin, 10);
+        spun.peer = Some(Peer::Ghost);
+        assert_eq!(spun.resolve(&defaults()).unwrap().client, ClientKind::Uring);
+    }
+
+    #[test]
+    fn a_rate_opens_the_loop_and_only_ghosts_drive_it() {
+        let mut request = CaseRequest::new(Engine::Uring, 10);
+        request.peer = Some(Peer::Ghost);
+        request.rate = Some(20_000);
+        assert_eq!(request.resolve(&defaults()).unwrap().mode, Mode::Open);
+        request.mode = Some(Mode::Closed);
+        assert!(refusal(&request).contains("use mode = \"open\""));
+        request.mode = Some(Mode::Open);
+        request.rate = None;
+        assert!(refusal(&request).contains("set rate"));
+        request.rate = Some(20_000);
+        request.network = Some(NetworkChoice::Host);
+        assert!(refusal(&request).contains("use network = \"private\""));
+        request.network = None;
+        request.peer = Some(Peer::Kernel);
+        assert!(refusal(&request).contains("use peer = \"ghost\""));
+        let lossy = CaseRequest {
+            loss_ppm: Some(1),
+            ..CaseRequest::new(Engine::Uring, 10)
+        };
+        assert!(refusal(&lossy).contains("of a ghost's TCP"));
     }
 
     #[test]

@@ -206,6 +206,14 @@ fn every_refusal_has_its_line_and_says_what_to_do() {
             "line 3: repeats is 0; allowed is 1 to 1000",
         ),
         (
+            format!("{sweep}mode = \"open\""),
+            "line 3: an open loop offers messages at a rate: set rate",
+        ),
+        (
+            format!("{sweep}state = \"armed\"\npeer = \"kernel\""),
+            "line 3: a state is held by ghost peers",
+        ),
+        (
             "[[sweep]]\nengine = \"uring\"\n".into(),
             "line 3: connections is missing",
         ),
