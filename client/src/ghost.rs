@@ -25,7 +25,7 @@ use fourtuple_spec::record::ClientCounters;
 use fourtuple_spec::{Case, EndpointState};
 use rustix::event::{EventfdFlags, eventfd};
 use script::Script;
-use segment::{Endpoint, Malformed, SYN, Segment};
+use segment::{Endpoint, Malformed, SYN, Segment, SegmentOptions};
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
@@ -213,7 +213,7 @@ impl Ghosts {
             there: 0,
             under_way: VecDeque::new(),
             replies: Vec::new(),
-            packet: Vec::new(),
+            packet: vec![0; segment::PACKET_BYTES_MAX],
         }
     }
 
@@ -360,13 +360,25 @@ impl Ghosts {
                 acknowledgement: reply.acknowledgement,
                 flags: reply.flags,
                 window: reply.window,
-                window_scale: (reply.flags & SYN != 0).then_some(segment::WINDOW_SCALE),
+                options: options_of(&reply),
                 payload: self.payload.slice(index, &reply),
             };
-            segment::build(&segment, &mut self.packet);
-            self.device.write(&self.packet)?;
+            let length = segment::build(&segment, &mut self.packet);
+            self.device.write(&self.packet[..length])?;
         }
         Ok(())
+    }
+}
+
+/// What a SYN says, and nothing in any other segment.
+fn options_of(reply: &Reply) -> SegmentOptions {
+    if reply.flags & SYN == 0 {
+        return SegmentOptions::default();
+    }
+    SegmentOptions {
+        segment_bytes: Some(segment::SEGMENT_BYTES),
+        window_scale: Some(segment::WINDOW_SCALE),
+        ..SegmentOptions::default()
     }
 }
 

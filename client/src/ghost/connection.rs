@@ -176,7 +176,7 @@ impl Connection {
         }
         self.server_first = segment.sequence.wrapping_add(1);
         self.expected = self.server_first;
-        self.server_scale = segment.window_scale.unwrap_or(0);
+        self.server_scale = segment.options.window_scale.unwrap_or(0);
         // The window of a SYN is never scaled.
         self.limit = self.first.wrapping_add(segment.window.into());
         self.phase = Phase::Open;

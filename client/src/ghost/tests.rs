@@ -2,7 +2,7 @@
 
 use super::connection::{Connection, Heard, Reply};
 use super::script::Script;
-use super::segment::{ACK, FIN, PSH, RST, SYN, Segment};
+use super::segment::{ACK, FIN, PSH, RST, SYN, Segment, SegmentOptions};
 use super::{
     ADDRESS_GHOSTS, FIRST_PORT, GHOST_SERVER_ADDRESS, ghost_endpoint, ghost_index, segment,
 };
@@ -68,7 +68,10 @@ impl Stage {
             acknowledgement: GHOST_FIRST.wrapping_add(self.received),
             flags,
             window: self.window,
-            window_scale: (flags & SYN != 0).then_some(2),
+            options: SegmentOptions {
+                window_scale: (flags & SYN != 0).then_some(2),
+                ..SegmentOptions::default()
+            },
             payload,
         };
         let mut replies = Vec::new();
