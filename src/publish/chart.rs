@@ -120,51 +120,29 @@ pub struct LineChart<'a> {
 
 /// Draws a chart of lines; `None` if no series has a value.
 pub fn line_chart(group: &Group<'_>, theme: &Theme, chart: &LineChart<'_>) -> Option<String> {
-    let per_panel: Vec<Vec<Line>> = chart
+    let panels: Vec<(&str, Vec<Line>)> = chart
         .panels
         .iter()
-        .map(|(_, metric)| lines::lines(group, *metric, chart.form, theme))
+        .map(|(title, metric)| (*title, lines::lines(group, *metric, chart.form, theme)))
         .collect();
-    let all: Vec<Line> = per_panel.iter().flatten().cloned().collect();
-    let (least, greatest) = lines::extent(&all)?;
-    let counts = lines::counts(group, &all);
-    let (scale, ticks) = vertical(chart, least, greatest);
-    let mut svg = Svg::new(theme);
+    let all: Vec<Line> = panels
+        .iter()
+        .flat_map(|(_, lines)| lines)
+        .cloned()
+        .collect();
     let subtitle = facts::subtitle(group);
-    frame::heading(&mut svg, chart.title, &subtitle);
-    let areas = areas(&per_panel, &ticks, counts.len() > 1);
-    for (index, ((title, _), lines)) in chart.panels.iter().zip(&per_panel).enumerate() {
-        let area = areas[index];
-        let panel = Panel {
-            area,
-            x: horizontal(&counts, &area),
-            y: scale,
-        };
-        let is_labelled = index == 0;
-        let horizontal = HorizontalAxis {
-            title: "connections",
-            ticks: &named_counts(&counts, &panel.x),
-        };
-        frame::axes(
-            &mut svg,
-            &panel,
-            &horizontal,
-            &VerticalAxis {
-                title,
-                ticks: &ticks,
-                is_labelled,
-            },
-        );
-        draw::draw(&mut svg, &panel, lines, &counts);
-    }
-    let key = lines::key(group, &all);
-    frame::caption(&mut svg, &key);
-    let description = format!("{subtitle}. {}", describe(chart, &per_panel));
+    let course = Course {
+        title: chart.title,
+        subtitle: &subtitle,
+        across: "connections",
+        panels: &panels,
+        spread: (Spread::Log, chart.spread),
+        tick_form: chart.tick_form,
+        caption: &lines::key(group, &all),
+    };
+    let svg = plot(theme, &course, &lines::counts(group, &all))?;
+    let description = format!("{subtitle}. {}", describe(&panels));
     Some(svg.finish(chart.title, &description))
-}
-
-fn vertical(chart: &LineChart<'_>, least: f64, greatest: f64) -> (Scale, Vec<(f64, String)>) {
-    up(chart.spread, chart.tick_form, (least, greatest))
 }
 
 /// A vertical scale between the least and the greatest value, and its ticks.
@@ -239,64 +217,79 @@ pub struct Course<'a> {
     pub subtitle: &'a str,
     /// What is across.
     pub across: &'a str,
-    /// What is up.
-    pub upward: &'a str,
-    /// The lines; a mark's connections are what is across.
-    pub lines: &'a [Line],
-    /// How what is across is spread.
-    pub spread: Spread,
+    /// What is up, and the lines: a mark's connections are what is across. Panels share their scales.
+    pub panels: &'a [(&'a str, Vec<Line>)],
+    /// How what is across is spread, and what is up.
+    pub spread: (Spread, Spread),
+    /// How numbers are written on the vertical axis.
+    pub tick_form: fn(f64) -> String,
     /// How to read it, in sentences.
     pub caption: &'a [String],
 }
 
-/// Draws such a chart, its values from zero; `None` if no line has a value.
+/// Draws such a chart; `None` if no line has a value.
 pub fn course_chart(theme: &Theme, chart: &Course<'_>) -> Option<String> {
-    let (_, greatest) = lines::extent(chart.lines)?;
-    let mut counts: Vec<u32> = chart
-        .lines
-        .iter()
+    let marks = chart.panels.iter().flat_map(|(_, lines)| lines);
+    let mut counts: Vec<u32> = marks
         .flat_map(|line| &line.marks)
         .map(|mark| mark.connections)
         .collect();
     counts.sort_unstable();
     counts.dedup();
-    let (y, ticks) = up(Spread::FromZero, format::short, (0.0, greatest));
-    let area = areas(&[chart.lines.to_vec()], &ticks, counts.len() > 1)[0];
-    let (x, named) = match chart.spread {
-        Spread::Log => {
-            let x = horizontal(&counts, &area);
-            let named = named_counts(&counts, &x);
-            (x, named)
-        }
-        Spread::FromZero => across_from_zero(f64::from(*counts.last()?), &area),
-    };
-    let panel = Panel { area, x, y };
+    let svg = plot(theme, chart, &counts)?;
+    let ends = chart.panels.iter().map(|(upward, lines)| {
+        let ends = lines
+            .iter()
+            .map(|line| format!("{}: {}.", line.name, line.value));
+        format!(
+            "{upward}, at the end: {}",
+            ends.collect::<Vec<_>>().join(" ")
+        )
+    });
+    let ends = ends.collect::<Vec<_>>().join(" ");
+    Some(svg.finish(chart.title, &format!("{}. {ends}", chart.subtitle)))
+}
+
+/// Heading, panels and caption of a chart of lines over these values; `None` if no line has one.
+fn plot(theme: &Theme, chart: &Course<'_>, counts: &[u32]) -> Option<Svg> {
+    let per_panel: Vec<Vec<Line>> = chart
+        .panels
+        .iter()
+        .map(|(_, lines)| lines.clone())
+        .collect();
+    let (least, greatest) = lines::extent(&per_panel.concat())?;
+    let (y, ticks) = up(chart.spread.1, chart.tick_form, (least, greatest));
+    let areas = areas(&per_panel, &ticks, counts.len() > 1);
     let mut svg = Svg::new(theme);
     frame::heading(&mut svg, chart.title, chart.subtitle);
-    let horizontal = HorizontalAxis {
-        title: chart.across,
-        ticks: &named,
-    };
-    let vertical = VerticalAxis {
-        title: chart.upward,
-        ticks: &ticks,
-        is_labelled: true,
-    };
-    frame::axes(&mut svg, &panel, &horizontal, &vertical);
-    draw::draw(&mut svg, &panel, chart.lines, &counts);
+    for (index, ((title, lines), area)) in chart.panels.iter().zip(areas).enumerate() {
+        let (x, named) = across(chart.spread.0, counts, &area);
+        let panel = Panel { area, x, y };
+        let horizontal = HorizontalAxis {
+            title: chart.across,
+            ticks: &named,
+        };
+        let vertical = VerticalAxis {
+            title,
+            ticks: &ticks,
+            is_labelled: index == 0,
+        };
+        frame::axes(&mut svg, &panel, &horizontal, &vertical);
+        draw::draw(&mut svg, &panel, lines, counts);
+    }
     frame::caption(&mut svg, chart.caption);
-    let ends: Vec<String> = chart
-        .lines
-        .iter()
-        .map(|line| format!("{}: {}.", line.name, line.value))
-        .collect();
-    let description = format!(
-        "{}. {}, at the end: {}",
-        chart.subtitle,
-        chart.upward,
-        ends.join(" ")
-    );
-    Some(svg.finish(chart.title, &description))
+    Some(svg)
+}
+
+/// A horizontal scale over these values, and the ones among them, or round ones, that it names.
+fn across(spread: Spread, counts: &[u32], area: &Area) -> (Scale, Vec<(f64, String)>) {
+    if spread == Spread::FromZero {
+        let greatest = counts.last().copied().unwrap_or(1);
+        return across_from_zero(f64::from(greatest), area);
+    }
+    let x = horizontal(counts, area);
+    let named = named_counts(counts, &x);
+    (x, named)
 }
 
 /// A horizontal scale from zero to the greatest value itself, and its ticks.
@@ -310,9 +303,9 @@ pub fn across_from_zero(greatest: f64, area: &Area) -> (Scale, Vec<(f64, String)
 }
 
 /// The ends of all lines in words.
-fn describe(chart: &LineChart<'_>, per_panel: &[Vec<Line>]) -> String {
+fn describe(panels: &[(&str, Vec<Line>)]) -> String {
     let mut sentences = Vec::new();
-    for ((title, _), lines) in chart.panels.iter().zip(per_panel) {
+    for (title, lines) in panels {
         for line in lines {
             let Some(mark) = line.marks.last() else {
                 continue;

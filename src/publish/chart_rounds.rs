@@ -4,9 +4,9 @@ use super::chart::{Course, Spread, course_chart};
 use super::facts;
 use super::format;
 use super::group::{Group, Series};
-use super::lines::{Line, Mark, Role};
+use super::lines::{self, Line, Mark};
 use super::rounds;
-use super::theme::{FLOOR, Theme};
+use super::theme::Theme;
 use crate::statistics;
 use fourtuple_spec::record::Round;
 
@@ -49,9 +49,9 @@ pub fn draw(group: &Group<'_>, theme: &Theme) -> Option<String> {
             title: &title,
             subtitle: &facts::subtitle(group),
             across: "connections active at once",
-            upward: "verified echoes a second",
-            lines: &lines,
-            spread: Spread::Log,
+            panels: &[("verified echoes a second", lines)],
+            spread: (Spread::Log, Spread::FromZero),
+            tick_form: format::short,
             caption: &caption,
         },
     )
@@ -69,22 +69,9 @@ fn line(series: &Series<'_>, count: u32, theme: &Theme) -> Option<Line> {
     windows.dedup();
     let mark = |window: &u32| mark(&runs, *window);
     let marks: Vec<Mark> = windows.iter().filter_map(mark).collect();
-    Some(Line {
-        name: series.name.clone(),
-        value: format::short(marks.last()?.value),
-        colour: if series.is_control {
-            theme.control
-        } else {
-            theme.engine(series.engine)
-        },
-        role: match series.engine {
-            _ if series.is_control => Role::Control,
-            FLOOR => Role::Floor,
-            _ => Role::Engine,
-        },
-        marks,
-        stop: None,
-    })
+    let line = lines::of_series(series, marks, format::short, theme)?;
+    // A line that ends does so for want of a window, not of connections.
+    Some(Line { stop: None, ..line })
 }
 
 /// The mean over runs, with its interval; of a single run, over its rounds of this window, with their range.

@@ -4,9 +4,9 @@ use super::chart::{Course, Spread, course_chart};
 use super::facts;
 use super::format;
 use super::group::{Group, Series};
-use super::lines::{Line, Mark, Role};
+use super::lines::{self, Line, Mark};
 use super::point::Point;
-use super::theme::{FLOOR, Theme};
+use super::theme::Theme;
 use crate::statistics;
 use fourtuple_spec::Record;
 
@@ -29,9 +29,9 @@ pub fn draw(group: &Group<'_>, theme: &Theme) -> Option<String> {
             title,
             subtitle: &subtitle,
             across: "connections open",
-            upward: "connections opened a second",
-            lines: &lines,
-            spread: Spread::FromZero,
+            panels: &[("connections opened a second", lines)],
+            spread: (Spread::FromZero, Spread::FromZero),
+            tick_form: format::short,
             caption: &caption,
         },
     )
@@ -44,23 +44,9 @@ fn line(series: &Series<'_>, theme: &Theme) -> Option<Line> {
         .iter()
         .rev()
         .find(|point| has_blocks(&point))?;
-    let marks = marks(point);
-    Some(Line {
-        name: series.name.clone(),
-        value: format::short(marks.last()?.value),
-        colour: if series.is_control {
-            theme.control
-        } else {
-            theme.engine(series.engine)
-        },
-        role: match series.engine {
-            _ if series.is_control => Role::Control,
-            FLOOR => Role::Floor,
-            _ => Role::Engine,
-        },
-        marks,
-        stop: None,
-    })
+    let line = lines::of_series(series, marks(point), format::short, theme)?;
+    // What stopped a larger run is no part of this one's pace.
+    Some(Line { stop: None, ..line })
 }
 
 /// A mark a block: the rate over the runs that have it.

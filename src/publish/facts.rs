@@ -29,7 +29,7 @@ fn load(shape: &Shape) -> String {
         "{bytes}-byte messages, depth {}, {} peers{}",
         shape.depth,
         super::group::kebab(&shape.peer),
-        shape.with_sysctls()
+        shape.with_settings()
     )
 }
 

@@ -1,5 +1,7 @@
 //! Numbers as people read them. Missing is “–”, never 0.
 
+use crate::statistics::Interval;
+
 /// Between a number and its unit: they are not to be torn apart at a line's end.
 const SPACE: char = '\u{a0}';
 
@@ -152,6 +154,21 @@ pub fn or_missing(value: Option<f64>, form: fn(f64) -> String) -> String {
 pub fn counted(count: usize, word: &str) -> String {
     let ending = if count == 1 { "" } else { "s" };
     format!("{}{SPACE}{word}{ending}", whole(count as f64))
+}
+
+/// From the lower end of an interval to the upper one, in this form.
+pub fn range(interval: &Interval, form: fn(f64) -> String) -> String {
+    format!("{} to {}", form(interval.low), form(interval.high))
+}
+
+/// `5: 20,000 to 100,000`.
+pub fn count_range(counts: &[u32]) -> String {
+    let count = |count: u32| whole(f64::from(count));
+    match counts {
+        [] => MISSING.to_owned(),
+        [only] => count(*only),
+        [first, .., last] => format!("{}: {} to {}", counts.len(), count(*first), count(*last)),
+    }
 }
 
 /// At most this many characters, the last one “…” where some were cut.

@@ -1,11 +1,11 @@
 //! From records to series: one group for each shape of load, in it one series for each arm.
 
-use super::kind::{Kind, sysctl_words};
+use super::kind::{Kind, load_words, sysctl_words};
 use super::model;
 use super::point::Point;
 use crate::statistics::Interval;
 use fourtuple_spec::Record;
-use fourtuple_spec::{ClientKind, Engine, Mode, Peer};
+use fourtuple_spec::{Case, ClientKind, Engine, Mode, Peer};
 
 /// The fewest connections at which memory of one connection means anything.
 pub const MEMORY_CONNECTIONS_MIN: u32 = 1_000;
@@ -24,6 +24,8 @@ pub struct Shape {
     pub peer: Peer,
     /// How load is offered.
     pub mode: Mode,
+    /// What else tells the load from the usual one, in words: see [`load_words`].
+    pub load: String,
     /// Settings of the private network in words; empty where they are its own.
     pub sysctls: String,
 }
@@ -56,11 +58,11 @@ pub struct Series<'a> {
 
 /// Groups ordinary records by shape: smaller messages first, then smaller depth.
 ///
-/// Prices, ceilings and runs with a hot set answer other questions: they are in no group.
+/// Prices, ceilings, open loops and runs with a hot set answer other questions: they are in no group.
 pub fn groups(records: &[Record]) -> Vec<Group<'_>> {
     let mut groups: Vec<Group<'_>> = Vec::new();
     for record in super::kind::of_kind(records, Kind::Ordinary) {
-        let shape = Shape::of(record);
+        let shape = Shape::of(&record.case);
         match groups.iter_mut().find(|group| group.shape == shape) {
             Some(group) => group.records.push(record),
             None => groups.push(Group {
@@ -77,6 +79,7 @@ pub fn groups(records: &[Record]) -> Vec<Group<'_>> {
             shape.depth,
             kebab(&shape.peer),
             kebab(&shape.mode),
+            shape.load.clone(),
             shape.sysctls.clone(),
         )
     });
@@ -87,14 +90,14 @@ pub fn groups(records: &[Record]) -> Vec<Group<'_>> {
 }
 
 impl Shape {
-    /// The shape of a record's case.
-    pub fn of(record: &Record) -> Self {
-        let case = &record.case;
+    /// The shape of a case.
+    pub fn of(case: &Case) -> Self {
         Self {
             message_bytes: case.message_bytes,
             depth: case.depth,
             peer: case.peer,
             mode: case.mode,
+            load: load_words(case),
             sysctls: sysctl_words(case),
         }
     }
@@ -107,23 +110,30 @@ impl Shape {
             self.depth,
             kebab(&self.mode),
             kebab(&self.peer),
-            self.with_sysctls(),
+            self.with_settings(),
         )
     }
 
-    /// What stands behind the load where settings of the network are not its own.
-    pub fn with_sysctls(&self) -> String {
-        match self.sysctls.as_str() {
-            "" => String::new(),
-            sysctls => format!(", {sysctls}"),
+    /// What stands behind the load where it, or the network, is not the usual one.
+    pub fn with_settings(&self) -> String {
+        let words = [&self.load, &self.sysctls].into_iter();
+        let words = words.filter(|words| !words.is_empty());
+        words.map(|words| format!(", {words}")).collect()
+    }
+
+    /// The same shape with kernel peers, whoever is there now.
+    pub fn with_kernel_peers(&self) -> Self {
+        Self {
+            peer: Peer::Kernel,
+            ..self.clone()
         }
     }
 
     /// For file names: `64-bytes-depth-1-closed-kernel`.
     pub fn slug(&self) -> String {
         let (mode, peer) = (kebab(&self.mode), kebab(&self.peer));
-        let sysctls = self.with_sysctls();
-        let words = sysctls.split(|character: char| !character.is_ascii_alphanumeric());
+        let settings = self.with_settings();
+        let words = settings.split(|character: char| !character.is_ascii_alphanumeric());
         let words = words.filter(|word| !word.is_empty());
         format!(
             "{}-bytes-depth-{}-{mode}-{peer}{}",

@@ -1,12 +1,16 @@
 //! What question a run answers: runs of different kinds never stand in one series.
 
-use fourtuple_spec::{Case, Record};
+use super::format::whole;
+use super::group::kebab;
+use fourtuple_spec::{Case, Mode, Record, TcpOptions};
 
 /// What was asked of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// All of the connections asked for, held, and echoing where there is a measured span.
     Ordinary,
+    /// Messages leave by a schedule: latency at that load is the answer, and the rate is what was asked.
+    Open,
     /// Only some of the connections take part in the measured span.
     Hot,
     /// The server's endpoints are held in one state: what it costs is the answer.
@@ -23,6 +27,8 @@ impl Kind {
             Self::Price
         } else if case.until_full {
             Self::Ceiling
+        } else if case.mode == Mode::Open && case.measures() {
+            Self::Open
         } else if case.hot() < case.connections {
             Self::Hot
         } else {
@@ -45,6 +51,56 @@ pub fn sysctl_words(case: &Case) -> String {
         format!("{last} {}", value_words(value))
     });
     words.collect::<Vec<_>>().join(", ")
+}
+
+/// What else tells the load of a case from the usual one, in words: the schedule of an open loop, what a
+/// ghost's TCP offers, faults of the path. Empty where there is nothing.
+pub fn load_words(case: &Case) -> String {
+    let mut words = Vec::new();
+    if case.mode == Mode::Open {
+        words.extend(
+            case.rate
+                .map(|rate| format!("{}/s offered", whole(f64::from(rate)))),
+        );
+        words.push(format!("{} schedule", kebab(&case.schedule)));
+    }
+    words.push(path_words(case));
+    words.retain(|word| !word.is_empty());
+    words.join(", ")
+}
+
+/// What a ghost's TCP offers and what happens on its path, in words; empty where both are plain.
+pub fn path_words(case: &Case) -> String {
+    let mut words = Vec::new();
+    words.extend(match case.tcp_options {
+        TcpOptions::Plain => None,
+        TcpOptions::Timestamps => Some("TCP timestamps".to_owned()),
+        TcpOptions::Sack => Some("SACK".to_owned()),
+        TcpOptions::TimestampsSack => Some("TCP timestamps and SACK".to_owned()),
+    });
+    let faults = [
+        (case.loss_ppm, "lost"),
+        (case.duplicate_ppm, "doubled"),
+        (case.reorder_ppm, "overtaken"),
+    ];
+    let faults = faults.iter().filter(|(ppm, _)| *ppm > 0);
+    words.extend(faults.map(|(ppm, what)| format!("{} ppm {what}", whole(f64::from(*ppm)))));
+    words.join(", ")
+}
+
+/// What of a case is set otherwise than usual: its path and its network's settings, in words.
+pub fn settings_words(case: &Case) -> String {
+    let mut words = vec![path_words(case), sysctl_words(case)];
+    words.retain(|word| !word.is_empty());
+    words.join(", ")
+}
+
+/// The same as it stands behind a name: with a comma before it, or nothing at all.
+pub fn settings_after(case: &Case) -> String {
+    match settings_words(case).as_str() {
+        "" => String::new(),
+        words => format!(", {words}"),
+    }
 }
 
 /// A value; one that is several equal numbers, as the buffers' are, is written once: `4096×3`.

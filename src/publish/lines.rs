@@ -3,6 +3,7 @@
 use super::format;
 use super::group::{Group, Series};
 use super::metric::Metric;
+use super::point::{Estimate, Point};
 use super::theme::{FLOOR, Theme};
 
 /// What a line stands for, and so how it is drawn.
@@ -62,22 +63,30 @@ pub fn lines(
         .iter()
         .map(|series| (series, marks(series, metric)));
     with_marks
-        .filter(|(_, marks)| !marks.is_empty())
-        .map(|(series, marks)| Line {
-            name: series.name.clone(),
-            value: marks
-                .last()
-                .map_or_else(String::new, |mark| form(mark.value)),
-            colour: if series.is_control {
-                theme.control
-            } else {
-                theme.engine(series.engine)
-            },
-            role: role(series),
-            stop: marks.last().and_then(|mark| stop(series, mark.connections)),
-            marks,
-        })
+        .filter_map(|(series, marks)| of_series(series, marks, form, theme))
         .collect()
+}
+
+/// The line of a series through these marks, in its colour; `None` without a mark.
+pub fn of_series(
+    series: &Series<'_>,
+    marks: Vec<Mark>,
+    form: fn(f64) -> String,
+    theme: &Theme,
+) -> Option<Line> {
+    let last = marks.last()?;
+    Some(Line {
+        name: series.name.clone(),
+        value: form(last.value),
+        colour: if series.is_control {
+            theme.control
+        } else {
+            theme.engine(series.engine)
+        },
+        role: role(series),
+        stop: stop(series, last.connections),
+        marks,
+    })
 }
 
 /// The connection counts that lines reach, or were stopped at.
@@ -174,23 +183,28 @@ fn marks(series: &Series<'_>, metric: Metric) -> Vec<Mark> {
             is_joined = false;
             continue;
         };
-        marks.push(Mark {
-            connections: point.connections,
-            value: estimate.value,
-            interval: estimate
-                .interval
-                .map(|interval| (interval.low, interval.high)),
-            is_hollow: estimate.is_hollow,
-            is_joined,
-            strays: if estimate.is_hollow {
-                Vec::new()
-            } else {
-                point.invalid_values(metric)
-            },
-        });
+        marks.push(mark(point, metric, &estimate, is_joined));
         is_joined = true;
     }
     marks
+}
+
+/// The mark of a point at its connection count.
+pub fn mark(point: &Point<'_>, metric: Metric, estimate: &Estimate, is_joined: bool) -> Mark {
+    Mark {
+        connections: point.connections,
+        value: estimate.value,
+        interval: estimate
+            .interval
+            .map(|interval| (interval.low, interval.high)),
+        is_hollow: estimate.is_hollow,
+        is_joined,
+        strays: if estimate.is_hollow {
+            Vec::new()
+        } else {
+            point.invalid_values(metric)
+        },
+    }
 }
 
 fn role(series: &Series<'_>) -> Role {

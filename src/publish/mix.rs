@@ -1,6 +1,7 @@
 //! Busy connections among idle ones: what the idle ones cost those that are served.
 
-use super::kind::{Kind, sysctl_words};
+use super::group::Shape;
+use super::kind::{Kind, path_words, sysctl_words};
 use super::metric::{self, Metric};
 use super::point::{Estimate, Point};
 use super::verdict::REFERENCE;
@@ -115,8 +116,11 @@ fn is_alone_of(base: &Case, mix: &Case) -> bool {
 
 fn is_same_load(a: &Case, b: &Case) -> bool {
     let load = |case: &Case| {
-        let who = (case.engine, case.client, case.peer, case.mode);
-        (who, case.message_bytes, case.depth)
+        let shape = Shape {
+            sysctls: String::new(),
+            ..Shape::of(case)
+        };
+        (case.engine, case.client, shape)
     };
     load(a) == load(b)
 }
@@ -131,7 +135,8 @@ fn is_same(a: &Case, b: &Case) -> bool {
 
 fn order(case: &Case) -> impl Ord + use<> {
     let placement = matches!(case.hot_placement, HotPlacement::First);
-    let load = (case.message_bytes, case.depth, case.hot());
+    let path = (super::group::kebab(&case.peer), path_words(case));
+    let load = (case.message_bytes, case.depth, path, case.hot());
     let which = (case.connections, placement, sysctl_words(case));
     (load, case.engine, which)
 }

@@ -1,7 +1,7 @@
 //! The price list: bytes of one connection in each state of its life.
 
 use super::group::{MEMORY_CONNECTIONS_MIN, SLOPE_COUNTS_MIN, kebab};
-use super::kind::{Kind, of_kind, sysctl_words};
+use super::kind::{Kind, of_kind, settings_words};
 use super::metric;
 use super::model;
 use super::point::Point;
@@ -18,7 +18,7 @@ pub struct Key {
     pub engine: Option<Engine>,
     /// Who is at the other end: with ghosts the figure is the server's endpoint alone.
     pub peer: Peer,
-    /// Settings of the private network in words; empty where they are its own.
+    /// Settings of the path and the private network in words; empty where they are the usual ones.
     pub sysctls: String,
 }
 
@@ -83,7 +83,7 @@ fn key(record: &Record) -> Option<Key> {
         state: case.state?,
         engine: case.engine,
         peer: case.peer,
-        sysctls: sysctl_words(case),
+        sysctls: settings_words(case),
     })
 }
 

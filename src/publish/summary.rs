@@ -261,7 +261,7 @@ fn memory(record: &Record) -> Option<String> {
         let least = whole(f64::from(MEMORY_CONNECTIONS_MIN));
         return is_small.then(|| format!("– (read from {least} connections on)"));
     };
-    let scope = Shape::of(record).memory_scope();
+    let scope = Shape::of(&record.case).memory_scope();
     let mut text = format!("{} a connection in the kernel, {scope}", bytes(kernel));
     for (side, value) in [
         ("server", memory.server_user_bytes_per_connection),
