@@ -37,14 +37,14 @@ pub(crate) struct Acceptor {
     live: Vec<u32>,
     current: usize,
     mode: Mode,
-    make_ring: Box<dyn FnMut(usize) -> Result<Ring, ServeError>>,
+    make_ring: Box<dyn Fn() -> Result<Ring, ServeError>>,
 }
 
 impl Acceptor {
-    /// An acceptor that makes rings as they are needed; `make_ring` hears how many there are.
+    /// An acceptor that makes rings as they are needed.
     pub(crate) fn new(
         listener: TcpListener,
-        make_ring: impl FnMut(usize) -> Result<Ring, ServeError> + 'static,
+        make_ring: impl Fn() -> Result<Ring, ServeError> + 'static,
     ) -> Self {
         Self {
             listener,
@@ -57,7 +57,7 @@ impl Acceptor {
 
     /// Adds a ring to the set.
     pub(crate) fn add_ring(&mut self, rings: &mut RingSet) -> Result<(), ServeError> {
-        let ring = (self.make_ring)(rings.len())?;
+        let ring = (self.make_ring)()?;
         rings.push(ring).map_err(ring_failed)?;
         self.live.push(0);
         Ok(())

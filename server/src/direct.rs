@@ -1,14 +1,10 @@
-//! What the engines on direct descriptors share: how large a ring is made, and how its events are counted.
+//! How a ring of direct descriptors is made, and how large, for the engines that accept into one.
 
-use crate::acceptor::{MULTISHOT_ROOM, ring_failed, setup_failed};
+use crate::acceptor::{MULTISHOT_ROOM, setup_failed};
 use crate::engine::buffer_bytes;
-use crate::{Counters, Options, ServeError};
-use fourtuple_ring::{Feature, Ring, RingCounters, RingSet, Setup, table_slots_max};
+use crate::{Options, ServeError};
+use fourtuple_ring::{Feature, Ring, Setup, table_slots_max};
 use fourtuple_spec::record::Grant;
-use std::os::fd::{AsFd, OwnedFd};
-
-/// The key under which the stop event is watched.
-pub(crate) const STOP_KEY: u32 = 1;
 
 /// Rings from which on there are many, of which few are busy at a time: what each of them takes of its
 /// own, beside what its connections do, is a part of what a connection costs.
@@ -57,12 +53,6 @@ pub(crate) fn receiving_ring(options: &Options) -> Result<Ring, ServeError> {
     setup.build().map_err(setup_failed)
 }
 
-/// Has the first ring hear when the server is asked to stop: an event under [`STOP_KEY`].
-pub(crate) fn watch_stop(rings: &mut RingSet, stop: &OwnedFd) -> Result<(), ServeError> {
-    let ring = rings.ring(0);
-    ring.watch(stop.as_fd(), STOP_KEY).map_err(ring_failed)
-}
-
 /// Slots of one ring's table: as many as the expected connections need with room for multishot
 /// accept, within what limits allow.
 fn slots_per_ring(options: &Options) -> u32 {
@@ -95,47 +85,4 @@ pub(crate) fn grants(ring: &Ring) -> Vec<Grant> {
             reason: grant.refused.clone(),
         })
         .collect()
-}
-
-/// Keeps the shared counts up with the rings' own.
-#[derive(Default)]
-pub(crate) struct RingCounts {
-    told: RingCounters,
-    rings: usize,
-}
-
-impl RingCounts {
-    /// Begins the counts that a ring engine keeps.
-    pub(crate) fn keep(counters: &Counters) {
-        for count in [
-            &counters.accepted,
-            &counters.closed,
-            &counters.received_bytes,
-            &counters.enters,
-            &counters.completions,
-            &counters.no_buffers,
-            &counters.overflows,
-            &counters.rearmed,
-            &counters.rings,
-        ] {
-            count.keep();
-        }
-    }
-
-    /// Adds what has been counted since the last call.
-    #[inline]
-    pub(crate) fn tell(&mut self, counters: &Counters, rings: &RingSet) {
-        let now = rings.counters();
-        counters.enters.add(now.enters - self.told.enters);
-        counters
-            .completions
-            .add(now.completions - self.told.completions);
-        counters
-            .no_buffers
-            .add(now.no_buffers - self.told.no_buffers);
-        counters.overflows.add(now.overflows - self.told.overflows);
-        counters.rings.add((rings.len() - self.rings) as u64);
-        self.told = now;
-        self.rings = rings.len();
-    }
 }

@@ -15,6 +15,7 @@ mod leftover;
 mod listen;
 mod null;
 mod outbox;
+mod rings;
 mod spin;
 mod state;
 mod stop;

@@ -4,64 +4,49 @@
 //! connection. How it sends, and what bounds the memory of a peer that does not read, is in
 //! [`crate::outbox`].
 
-use crate::acceptor::{Acceptor, ring_failed};
-use crate::direct::{self, RingCounts, STOP_KEY};
+use crate::ServeError;
+use crate::acceptor::ring_failed;
 use crate::engine::{Serve, Worker};
 use crate::outbox::{self, Outbox, Starved};
+use crate::rings::{self, Rings};
 use crate::state::{PerSlot, State};
-use crate::{Counters, ServeError};
-use fourtuple_ring::{Errno, Event, Received, RingSet, Sent, Shot, Slot};
+use fourtuple_ring::{Errno, Event, Received, Sent, Shot, Slot};
 use fourtuple_spec::record::Grant;
-use std::os::fd::OwnedFd;
-use std::sync::Arc;
 
 struct Uring {
-    rings: RingSet,
-    acceptor: Acceptor,
+    rings: Rings,
     states: PerSlot<State>,
     outbox: Outbox,
     starved: Starved,
-    stop: OwnedFd,
-    counters: Arc<Counters>,
 }
 
 /// Prepares the first ring; more follow as its table fills.
 pub(crate) fn new(worker: Worker) -> Result<Box<dyn Serve>, ServeError> {
-    RingCounts::keep(&worker.counters);
-    let options = worker.options;
-    let mut rings = RingSet::default();
-    let mut acceptor = Acceptor::new(worker.listener, move |_| direct::receiving_ring(&options));
-    acceptor.add_ring(&mut rings)?;
     Ok(Box::new(Uring {
-        rings,
-        acceptor,
+        rings: Rings::receiving(worker)?,
         states: PerSlot::new(),
         outbox: Outbox::default(),
         starved: Starved::default(),
-        stop: worker.stop,
-        counters: worker.counters,
     }))
 }
 
 impl Serve for Uring {
     fn granted(&self) -> Vec<Grant> {
-        direct::grants(self.rings.first())
+        self.rings.granted()
     }
 
     fn serve(mut self: Box<Self>) -> Result<(), ServeError> {
-        let mut counts = RingCounts::default();
-        direct::watch_stop(&mut self.rings, &self.stop)?;
         loop {
-            self.acceptor.advance(&mut self.rings)?;
+            self.rings.begin_turn()?;
             self.feed_some()?;
-            self.rings.wait(None).map_err(ring_failed)?;
+            self.rings.wait(None)?;
             while let Some((ring_index, event)) = self.rings.pop() {
-                if matches!(event, Event::Readable { key: STOP_KEY, .. }) {
+                if rings::is_stop(&event) {
                     return Ok(());
                 }
                 self.handle(ring_index, event)?;
             }
-            counts.tell(&self.counters, &self.rings);
+            self.rings.end_turn();
         }
     }
 }
@@ -77,14 +62,13 @@ impl Uring {
                 result,
             } => self.sent(ring_index, slot, memory, result),
             Event::Accepted { result, shot } => {
-                match self.acceptor.accepted(ring_index, result, shot)? {
+                match self.rings.accepted(ring_index, result, shot)? {
                     Some(slot) => self.begin(ring_index, slot),
                     None => Ok(()),
                 }
             }
             Event::Closed { .. } => {
-                self.acceptor.closed(ring_index);
-                self.counters.closed.add(1);
+                self.rings.closed(ring_index);
                 Ok(())
             }
             _ => Ok(()),
@@ -92,15 +76,14 @@ impl Uring {
     }
 
     fn begin(&mut self, ring_index: usize, slot: Slot) -> Result<(), ServeError> {
-        self.counters.accepted.add(1);
-        self.states.cover(&mut self.rings, ring_index);
+        self.states.cover(&mut self.rings.set, ring_index);
         *self.states.at(ring_index, slot) = State::default();
         self.receive(ring_index, slot)
     }
 
     fn receive(&mut self, ring_index: usize, slot: Slot) -> Result<(), ServeError> {
         self.states.at(ring_index, slot).set(State::RECEIVING);
-        let ring = self.rings.ring(ring_index);
+        let ring = self.rings.set.ring(ring_index);
         ring.receive(slot).map_err(ring_failed)
     }
 
@@ -113,10 +96,10 @@ impl Uring {
         shot: Shot,
     ) -> Result<(), ServeError> {
         let state = self.states.at(ring_index, slot);
-        let ring = self.rings.ring(ring_index);
+        let ring = self.rings.set.ring(ring_index);
         match result {
             Ok(Received::Data(lease)) => {
-                self.counters.received_bytes.add(lease.bytes() as u64);
+                self.rings.counters.received_bytes.add(lease.bytes() as u64);
                 self.outbox.echo(ring_index, ring, state, slot, lease)?;
                 if shot == Shot::Armed {
                     return Ok(());
@@ -145,7 +128,7 @@ impl Uring {
         result: Result<usize, Errno>,
     ) -> Result<(), ServeError> {
         let state = self.states.at(ring_index, slot);
-        outbox::sent(self.rings.ring(ring_index), state, slot, memory, result)?;
+        outbox::sent(self.rings.set.ring(ring_index), state, slot, memory, result)?;
         // The hot path: nothing gathered, still receiving.
         if state.is(State::RECEIVING) {
             return Ok(());
@@ -155,12 +138,12 @@ impl Uring {
 
     /// Does what a connection's state asks for next: send on, receive again, or close.
     fn settle(&mut self, ring_index: usize, slot: Slot) -> Result<(), ServeError> {
-        let ring = self.rings.ring(ring_index);
+        let ring = self.rings.set.ring(ring_index);
         let state = self.states.at(ring_index, slot);
         self.outbox.flush(ring_index, ring, state, slot)?;
         if !state.is_over() {
             if !state.has(State::RECEIVING | State::PAUSED | State::STARVED) {
-                self.counters.rearmed.add(1);
+                self.rings.counters.rearmed.add(1);
                 return self.receive(ring_index, slot);
             }
             return Ok(());
@@ -176,7 +159,7 @@ impl Uring {
     #[inline]
     fn feed_some(&mut self) -> Result<(), ServeError> {
         for _ in 0..self.starved.count(outbox::REARMED_AT_ONCE) {
-            if let Some((ring_index, slot)) = self.starved.next(&mut self.rings) {
+            if let Some((ring_index, slot)) = self.starved.next(&mut self.rings.set) {
                 self.states.at(ring_index, slot).clear(State::STARVED);
                 self.settle(ring_index, slot)?;
             }

@@ -10,17 +10,15 @@
 //! To turn cold takes a cancel, which searches a chain of the kernel's table of requests: a few each
 //! turn, for hot connections alone, once a second of silence each.
 
-use crate::acceptor::{Acceptor, ring_failed};
-use crate::direct::{self, RingCounts, STOP_KEY};
+use crate::ServeError;
+use crate::acceptor::ring_failed;
 use crate::engine::{Serve, Worker};
 use crate::heat::{Heard, Heat, TICK};
 use crate::outbox::{self, Outbox, Starved};
+use crate::rings::{self, Rings};
 use crate::state::{PerSlot, State};
-use crate::{Counters, ServeError};
-use fourtuple_ring::{Errno, Event, Readiness, Received, RingSet, Sent, Shot, Slot};
+use fourtuple_ring::{Errno, Event, Readiness, Received, Sent, Shot, Slot};
 use fourtuple_spec::record::Grant;
-use std::os::fd::OwnedFd;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Hot connections looked at in one turn, and turned cold in one.
@@ -38,62 +36,49 @@ struct Connection {
 }
 
 struct UringHybrid {
-    rings: RingSet,
-    acceptor: Acceptor,
+    rings: Rings,
     connections: PerSlot<Connection>,
     heat: Heat,
     outbox: Outbox,
     starved: Starved,
-    stop: OwnedFd,
-    counters: Arc<Counters>,
 }
 
 /// Prepares the first ring; more follow as its table fills.
 pub(crate) fn new(worker: Worker) -> Result<Box<dyn Serve>, ServeError> {
-    RingCounts::keep(&worker.counters);
     worker.counters.promoted.keep();
     worker.counters.demoted.keep();
-    let options = worker.options;
-    let mut rings = RingSet::default();
-    let mut acceptor = Acceptor::new(worker.listener, move |_| direct::receiving_ring(&options));
-    acceptor.add_ring(&mut rings)?;
     Ok(Box::new(UringHybrid {
-        rings,
-        acceptor,
+        rings: Rings::receiving(worker)?,
         connections: PerSlot::new(),
         heat: Heat::default(),
         outbox: Outbox::default(),
         starved: Starved::default(),
-        stop: worker.stop,
-        counters: worker.counters,
     }))
 }
 
 impl Serve for UringHybrid {
     fn granted(&self) -> Vec<Grant> {
-        direct::grants(self.rings.first())
+        self.rings.granted()
     }
 
     fn serve(mut self: Box<Self>) -> Result<(), ServeError> {
-        let mut counts = RingCounts::default();
-        direct::watch_stop(&mut self.rings, &self.stop)?;
         loop {
-            self.acceptor.advance(&mut self.rings)?;
+            self.rings.begin_turn()?;
             self.feed_some()?;
             if self.heat.begins_to_tick() {
-                let ring = self.rings.ring(0);
+                let ring = self.rings.set.ring(0);
                 ring.elapse(TICK, TICK_KEY).map_err(ring_failed)?;
             }
             self.cool_some()?;
             let patience = self.heat.is_sweeping().then_some(Duration::ZERO);
-            self.rings.wait(patience).map_err(ring_failed)?;
+            self.rings.wait(patience)?;
             while let Some((ring_index, event)) = self.rings.pop() {
-                if matches!(event, Event::Readable { key: STOP_KEY, .. }) {
+                if rings::is_stop(&event) {
                     return Ok(());
                 }
                 self.handle(ring_index, event)?;
             }
-            counts.tell(&self.counters, &self.rings);
+            self.rings.end_turn();
         }
     }
 }
@@ -114,14 +99,13 @@ impl UringHybrid {
                 Ok(())
             }
             Event::Accepted { result, shot } => {
-                let accepted = self.acceptor.accepted(ring_index, result, shot)?;
+                let accepted = self.rings.accepted(ring_index, result, shot)?;
                 accepted.map_or(Ok(()), |slot| self.begin(ring_index, slot))
             }
             Event::Closed { slot, .. } => {
                 let state = &mut self.connections.at(ring_index, slot).state;
                 state.clear(State::HOT);
-                self.acceptor.closed(ring_index);
-                self.counters.closed.add(1);
+                self.rings.closed(ring_index);
                 Ok(())
             }
             _ => Ok(()),
@@ -129,8 +113,7 @@ impl UringHybrid {
     }
 
     fn begin(&mut self, ring_index: usize, slot: Slot) -> Result<(), ServeError> {
-        self.counters.accepted.add(1);
-        self.connections.cover(&mut self.rings, ring_index);
+        self.connections.cover(&mut self.rings.set, ring_index);
         let heard = self.heat.never();
         let connection = self.connections.at(ring_index, slot);
         // The slot may still be listed for an earlier connection, and is never listed twice.
@@ -149,7 +132,7 @@ impl UringHybrid {
         let state = &mut self.connections.at(ring_index, slot).state;
         state.clear(State::POLLING);
         match result {
-            Ok(_) if self.starved.must_wait(self.rings.ring(ring_index)) => {
+            Ok(_) if self.starved.must_wait(self.rings.set.ring(ring_index)) => {
                 state.set(State::STARVED);
                 self.starved.push(ring_index, slot);
                 return Ok(());
@@ -164,13 +147,13 @@ impl UringHybrid {
     /// Receives what a polled connection has, and from then on if it is busy.
     fn receive(&mut self, ring_index: usize, slot: Slot) -> Result<(), ServeError> {
         let Connection { state, heard } = self.connections.at(ring_index, slot);
-        let ring = self.rings.ring(ring_index);
+        let ring = self.rings.set.ring(ring_index);
         state.set(State::RECEIVING);
         if !self.heat.is_recent(*heard) {
             return ring.receive_ready(slot).map_err(ring_failed);
         }
         state.set(State::HOT);
-        self.counters.promoted.add(1);
+        self.rings.counters.promoted.add(1);
         if !state.has(State::LISTED) {
             state.set(State::LISTED);
             self.heat.list(ring_index, slot);
@@ -187,10 +170,10 @@ impl UringHybrid {
         shot: Shot,
     ) -> Result<(), ServeError> {
         let Connection { state, heard } = self.connections.at(ring_index, slot);
-        let ring = self.rings.ring(ring_index);
+        let ring = self.rings.set.ring(ring_index);
         match result {
             Ok(Received::Data(lease)) => {
-                self.counters.received_bytes.add(lease.bytes() as u64);
+                self.rings.counters.received_bytes.add(lease.bytes() as u64);
                 *heard = self.heat.hear();
                 self.outbox.echo(ring_index, ring, state, slot, lease)?;
                 if shot == Shot::Armed {
@@ -220,7 +203,7 @@ impl UringHybrid {
         result: Result<usize, Errno>,
     ) -> Result<(), ServeError> {
         let state = &mut self.connections.at(ring_index, slot).state;
-        outbox::sent(self.rings.ring(ring_index), state, slot, memory, result)?;
+        outbox::sent(self.rings.set.ring(ring_index), state, slot, memory, result)?;
         // The hot path: nothing gathered, still receiving.
         if state.is(State::RECEIVING | State::HOT | State::LISTED) {
             return Ok(());
@@ -232,7 +215,7 @@ impl UringHybrid {
     fn settle(&mut self, ring_index: usize, slot: Slot) -> Result<(), ServeError> {
         const NOT_NOW: u16 = State::RECEIVING | State::POLLING | State::PAUSED | State::STARVED;
         let state = &mut self.connections.at(ring_index, slot).state;
-        let ring = self.rings.ring(ring_index);
+        let ring = self.rings.set.ring(ring_index);
         self.outbox.flush(ring_index, ring, state, slot)?;
         if state.is_over() {
             if state.has(State::RECEIVING) {
@@ -246,7 +229,7 @@ impl UringHybrid {
         }
         if state.has(State::HOT) {
             state.set(State::RECEIVING);
-            self.counters.rearmed.add(1);
+            self.rings.counters.rearmed.add(1);
             ring.receive(slot).map_err(ring_failed)
         } else if !state.has(State::SENDING) {
             state.set(State::POLLING);
@@ -284,8 +267,8 @@ impl UringHybrid {
 
     /// The end of its receive, or of whatever else it is about, leads to a poll.
     fn cool(&mut self, ring_index: usize, slot_index: u32) -> Result<(), ServeError> {
-        self.counters.demoted.add(1);
-        let ring = self.rings.ring(ring_index);
+        self.rings.counters.demoted.add(1);
+        let ring = self.rings.set.ring(ring_index);
         let slot = ring.slot(slot_index);
         let state = self.connections.at(ring_index, slot).state;
         if state.has(State::RECEIVING) && !state.is_over() {
@@ -298,7 +281,7 @@ impl UringHybrid {
     #[inline]
     fn feed_some(&mut self) -> Result<(), ServeError> {
         for _ in 0..self.starved.count(outbox::FED_AT_ONCE) {
-            if let Some((ring_index, slot)) = self.starved.next(&mut self.rings) {
+            if let Some((ring_index, slot)) = self.starved.next(&mut self.rings.set) {
                 const NOT_NOW: u16 = State::HOT | State::SENDING | State::PAUSED;
                 let state = &mut self.connections.at(ring_index, slot).state;
                 state.clear(State::STARVED);

@@ -11,62 +11,47 @@
 //! The poll tells what has *come*, not what is there. So a connection is received from until the kernel
 //! says that its socket is empty, and what comes meanwhile is told again.
 
-use crate::acceptor::{Acceptor, ring_failed};
-use crate::direct::{self, RingCounts, STOP_KEY};
+use crate::ServeError;
+use crate::acceptor::ring_failed;
 use crate::engine::{Serve, Worker};
 use crate::outbox::{self, Starved};
+use crate::rings::{self, Rings};
 use crate::state::{PerSlot, State};
-use crate::{Counters, ServeError};
-use fourtuple_ring::{Errno, Event, Readiness, Received, RingSet, Shot, Slot};
+use fourtuple_ring::{Errno, Event, Readiness, Received, Shot, Slot};
 use fourtuple_spec::record::Grant;
-use std::os::fd::OwnedFd;
-use std::sync::Arc;
 
 struct UringPoll {
-    rings: RingSet,
-    acceptor: Acceptor,
+    rings: Rings,
     states: PerSlot<State>,
     starved: Starved,
-    stop: OwnedFd,
-    counters: Arc<Counters>,
 }
 
 /// Prepares the first ring; more follow as its table fills.
 pub(crate) fn new(worker: Worker) -> Result<Box<dyn Serve>, ServeError> {
-    RingCounts::keep(&worker.counters);
-    let options = worker.options;
-    let mut rings = RingSet::default();
-    let mut acceptor = Acceptor::new(worker.listener, move |_| direct::receiving_ring(&options));
-    acceptor.add_ring(&mut rings)?;
     Ok(Box::new(UringPoll {
-        rings,
-        acceptor,
+        rings: Rings::receiving(worker)?,
         states: PerSlot::new(),
         starved: Starved::default(),
-        stop: worker.stop,
-        counters: worker.counters,
     }))
 }
 
 impl Serve for UringPoll {
     fn granted(&self) -> Vec<Grant> {
-        direct::grants(self.rings.first())
+        self.rings.granted()
     }
 
     fn serve(mut self: Box<Self>) -> Result<(), ServeError> {
-        let mut counts = RingCounts::default();
-        direct::watch_stop(&mut self.rings, &self.stop)?;
         loop {
-            self.acceptor.advance(&mut self.rings)?;
+            self.rings.begin_turn()?;
             self.feed_some()?;
-            self.rings.wait(None).map_err(ring_failed)?;
+            self.rings.wait(None)?;
             while let Some((ring_index, event)) = self.rings.pop() {
-                if matches!(event, Event::Readable { key: STOP_KEY, .. }) {
+                if rings::is_stop(&event) {
                     return Ok(());
                 }
                 self.handle(ring_index, event)?;
             }
-            counts.tell(&self.counters, &self.rings);
+            self.rings.end_turn();
         }
     }
 }
@@ -82,18 +67,17 @@ impl UringPoll {
                 memory,
                 result,
             } => {
-                let ring = self.rings.ring(ring_index);
+                let ring = self.rings.set.ring(ring_index);
                 let state = self.states.at(ring_index, slot);
                 outbox::sent(ring, state, slot, memory, result)?;
                 self.settle(ring_index, slot)
             }
             Event::Accepted { result, shot } => {
-                let accepted = self.acceptor.accepted(ring_index, result, shot)?;
+                let accepted = self.rings.accepted(ring_index, result, shot)?;
                 accepted.map_or(Ok(()), |slot| self.begin(ring_index, slot))
             }
             Event::Closed { .. } => {
-                self.acceptor.closed(ring_index);
-                self.counters.closed.add(1);
+                self.rings.closed(ring_index);
                 Ok(())
             }
             _ => Ok(()),
@@ -101,15 +85,14 @@ impl UringPoll {
     }
 
     fn begin(&mut self, ring_index: usize, slot: Slot) -> Result<(), ServeError> {
-        self.counters.accepted.add(1);
-        self.states.cover(&mut self.rings, ring_index);
+        self.states.cover(&mut self.rings.set, ring_index);
         *self.states.at(ring_index, slot) = State::default();
         self.poll(ring_index, slot)
     }
 
     fn poll(&mut self, ring_index: usize, slot: Slot) -> Result<(), ServeError> {
         self.states.at(ring_index, slot).set(State::POLLING);
-        let ring = self.rings.ring(ring_index);
+        let ring = self.rings.set.ring(ring_index);
         ring.poll_multishot(slot).map_err(ring_failed)
     }
 
@@ -145,11 +128,11 @@ impl UringPoll {
         state.clear(State::RECEIVING);
         match result {
             Ok(Received::Data(lease)) => {
-                self.counters.received_bytes.add(lease.bytes() as u64);
+                self.rings.counters.received_bytes.add(lease.bytes() as u64);
                 if lease.has_more() || state.has(State::HUNG_UP) {
                     state.set(State::READY);
                 }
-                let ring = self.rings.ring(ring_index);
+                let ring = self.rings.set.ring(ring_index);
                 return outbox::send(ring, state, slot, lease);
             }
             Ok(Received::End) => state.set(State::ENDED),
@@ -173,7 +156,7 @@ impl UringPoll {
         }
         const NOT_NOW: u16 = State::RECEIVING | State::SENDING | State::STARVED;
         if state.has(State::READY) && !state.has(NOT_NOW) {
-            if self.starved.must_wait(self.rings.ring(ring_index)) {
+            if self.starved.must_wait(self.rings.set.ring(ring_index)) {
                 state.set(State::STARVED);
                 self.starved.push(ring_index, slot);
             } else {
@@ -181,7 +164,7 @@ impl UringPoll {
             }
         }
         if !self.states.at(ring_index, slot).has(State::POLLING) {
-            self.counters.rearmed.add(1);
+            self.rings.counters.rearmed.add(1);
             return self.poll(ring_index, slot);
         }
         Ok(())
@@ -192,14 +175,14 @@ impl UringPoll {
         let state = self.states.at(ring_index, slot);
         state.clear(State::READY);
         state.set(State::RECEIVING);
-        let ring = self.rings.ring(ring_index);
+        let ring = self.rings.set.ring(ring_index);
         ring.receive_ready(slot).map_err(ring_failed)
     }
 
     /// The poll has to end before the slot can be closed, and does not end by itself.
     fn end(&mut self, ring_index: usize, slot: Slot) -> Result<(), ServeError> {
         let state = self.states.at(ring_index, slot);
-        let ring = self.rings.ring(ring_index);
+        let ring = self.rings.set.ring(ring_index);
         if state.has(State::POLLING) && !state.has(State::CANCELLING) {
             state.set(State::CANCELLING);
             return ring.cancel_poll(slot).map_err(ring_failed);
@@ -211,7 +194,7 @@ impl UringPoll {
     #[inline]
     fn feed_some(&mut self) -> Result<(), ServeError> {
         for _ in 0..self.starved.count(outbox::FED_AT_ONCE) {
-            if let Some((ring_index, slot)) = self.starved.next(&mut self.rings) {
+            if let Some((ring_index, slot)) = self.starved.next(&mut self.rings.set) {
                 let state = self.states.at(ring_index, slot);
                 state.clear(State::STARVED);
                 if state.is_over() {
