@@ -5,9 +5,9 @@
 use crate::connection::Proof;
 use crate::latency::Latencies;
 use crate::{LoadError, Warm};
-use fourtuple_spec::Case;
 use fourtuple_spec::message::Measured;
 use fourtuple_spec::record::{ClientCounters, Round};
+use fourtuple_spec::{Case, Mode};
 use std::time::{Duration, Instant};
 
 /// Without an echo for so long, a run is given up.
@@ -47,6 +47,10 @@ pub(crate) struct Conductor {
     echoes: u64,
     bins: Vec<u64>,
     latencies: Latencies,
+    /// From the sending of a message, in an open loop.
+    services: Option<Latencies>,
+    /// Messages that the schedule of an open loop had for the measured span.
+    offered: u64,
     watched_ns: u64,
     /// Messages sent whose echo is not complete.
     pub(crate) in_flight: u64,
@@ -70,6 +74,8 @@ impl Conductor {
             echoes: 0,
             bins: vec![0; bins],
             latencies: Latencies::new(),
+            services: (case.mode == Mode::Open).then(Latencies::new),
+            offered: 0,
             watched_ns: 0,
             in_flight: 0,
         }
@@ -122,6 +128,22 @@ impl Conductor {
     pub(crate) fn watched(&mut self, time: Duration) {
         if self.stage == Stage::Measuring {
             self.watched_ns += time.as_nanos() as u64;
+        }
+    }
+
+    /// Counts a message that a schedule has for now.
+    #[inline]
+    pub(crate) fn offer(&mut self) {
+        self.offered += u64::from(self.stage == Stage::Measuring);
+    }
+
+    /// Takes the time since an open loop's message did leave, just before its echo is counted.
+    #[inline]
+    pub(crate) fn served(&mut self, service_ns: u64) {
+        if self.stage == Stage::Measuring
+            && let Some(services) = &mut self.services
+        {
+            services.record(service_ns);
         }
     }
 
@@ -211,8 +233,8 @@ impl Conductor {
             echoes_per_100_ms: self.bins,
             connections_proved: self.proved,
             latency_ns: self.latencies.summary(),
-            service_ns: None,
-            offered: None,
+            service_ns: self.services.as_ref().map(Latencies::summary),
+            offered: self.services.as_ref().map(|_| self.offered),
             watched_ns: self.watched_ns,
             counters,
         }

@@ -15,6 +15,7 @@
 
 use crate::conductor::Conductor;
 use crate::members::Members;
+use crate::turns::Turns;
 use crate::uring::{TICK, UringLoad};
 use crate::{LoadError, Warm};
 use fourtuple_ring::{Errno, Event, Lease, Received, Shot, Slot};
@@ -40,60 +41,6 @@ struct Pipeline {
     allowed: u32,
     /// A send is in the kernel.
     is_sending: bool,
-}
-
-/// Which connections have a turn, and how often.
-struct Turns {
-    members: Members,
-    /// How many have it at once.
-    active: u32,
-    /// Messages of a turn.
-    depth: u32,
-    /// It passes from one to the next; otherwise each keeps it.
-    is_passing: bool,
-    /// Each has it once.
-    is_once: bool,
-    /// The rank whose turn comes next.
-    next_rank: u32,
-    /// How many of the first turns have begun.
-    begun: u32,
-}
-
-impl Turns {
-    fn new(members: Members, active: u32, depth: u32) -> Self {
-        let active = active.clamp(1, members.count());
-        Self {
-            members,
-            active,
-            depth,
-            is_passing: active < members.count(),
-            is_once: false,
-            next_rank: 0,
-            begun: 0,
-        }
-    }
-
-    /// Each has its turn once, whether or not all have it at the same time.
-    fn once(self) -> Self {
-        Self {
-            is_passing: true,
-            is_once: true,
-            ..self
-        }
-    }
-
-    /// The next connection in order, of which some may have their turn.
-    #[inline]
-    fn next(&mut self) -> Option<u32> {
-        if self.next_rank == self.members.count() {
-            if self.is_once {
-                return None;
-            }
-            self.next_rank = 0;
-        }
-        self.next_rank += 1;
-        Some(self.members.index(self.next_rank - 1))
-    }
 }
 
 /// Messages and their echoes, from the first to the last.

@@ -13,6 +13,7 @@ mod latency;
 mod members;
 mod ramp;
 mod spin;
+mod turns;
 mod uring;
 
 pub use error::LoadError;
@@ -67,14 +68,13 @@ impl Load {
         Ok(Self { driver })
     }
 
-    /// Prepares ghost peers for a case that holds a state; opens no connection. `device` is a
-    /// non-blocking TUN device without a packet header, in the server's network: the server has
-    /// [`GHOST_SERVER_ADDRESS`] there.
+    /// Prepares ghost peers; opens no connection. `device` is a non-blocking TUN device without a packet header,
+    /// in the server's network: the server has [`GHOST_SERVER_ADDRESS`] there, and listens on `target`'s port.
     ///
-    /// Such a load is ramped and drained. It echoes nothing.
+    /// Ghosts that hold a state are ramped and drained, and echo nothing.
     ///
     /// # Errors
-    /// The case names no state, or more connections than there are addresses.
+    /// The case names more connections than there are addresses, or more in flight than a ghost keeps.
     pub fn prepare_ghosts(
         case: &Case,
         target: SocketAddr,
@@ -90,7 +90,8 @@ impl Load {
     pub fn granted(&self) -> Vec<Grant> {
         match &self.driver {
             Driver::Uring(load) => load.granted(),
-            Driver::Spin(_) | Driver::Ghost(_) => Vec::new(),
+            Driver::Ghost(load) => load.granted(),
+            Driver::Spin(_) => Vec::new(),
         }
     }
 
@@ -105,10 +106,7 @@ impl Load {
         match &mut self.driver {
             Driver::Uring(load) => load.ramp(progress),
             Driver::Spin(load) => load.ramp(progress),
-            // A state has its count: there is no ceiling to be found.
-            Driver::Ghost(load) => load.ramp(&mut |there| {
-                progress(there);
-            }),
+            Driver::Ghost(load) => load.ramp(progress),
         }
     }
 
@@ -122,7 +120,7 @@ impl Load {
         match &mut self.driver {
             Driver::Uring(load) => load.round(active_connections),
             Driver::Spin(load) => load.round(active_connections),
-            Driver::Ghost(_) => Err(ghost::echoes_nothing()),
+            Driver::Ghost(load) => load.round(active_connections),
         }
     }
 
@@ -135,7 +133,7 @@ impl Load {
         match &mut self.driver {
             Driver::Uring(load) => load.measure(warm),
             Driver::Spin(load) => load.measure(warm),
-            Driver::Ghost(_) => Err(ghost::echoes_nothing()),
+            Driver::Ghost(load) => load.measure(warm),
         }
     }
 
@@ -157,7 +155,9 @@ impl Load {
             ))),
             Driver::Uring(load) => load.echo(count),
             Driver::Spin(load) => load.echo(count),
-            Driver::Ghost(_) => Err(ghost::echoes_nothing()),
+            Driver::Ghost(_) => Err(LoadError::new(
+                "ghosts have rounds and measured spans: a number of echoes is for kernel peers",
+            )),
         }
     }
 

@@ -31,6 +31,21 @@ impl Members {
         }
     }
 
+    /// No connection.
+    pub(crate) fn none() -> Self {
+        Self {
+            count: 0,
+            of: 0,
+            is_spread: false,
+        }
+    }
+
+    /// Whether the connection with this index is one of them.
+    pub(crate) fn has(&self, index: u32) -> bool {
+        let rank = self.rank(index);
+        rank < self.count && self.index(rank) == index
+    }
+
     pub(crate) fn count(&self) -> u32 {
         self.count
     }
@@ -78,6 +93,8 @@ mod tests {
                         assert_eq!(index, case.hot_index(rank));
                         assert_eq!(members.rank(index), rank);
                     }
+                    let among = (0..connections).filter(|&index| members.has(index));
+                    assert_eq!(among.count() as u32, members.count());
                 }
             }
         }

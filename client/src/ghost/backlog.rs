@@ -12,8 +12,29 @@ const SOCKETS: &str = "/proc/thread-self/net/tcp";
 const FIRST_ROWS_BYTES: usize = 4096;
 const LISTEN: &str = "0A";
 
+/// Connections opened between two looks at the accept queue, and how many may wait there before no more are
+/// opened. Together with the window they stay below the least backlog, 4,096.
+pub(super) const LOOK_CONNECTIONS: u32 = 512;
+const WAITING_MAX: u32 = 1024;
+
+/// The accept queues of the listeners on one port.
+pub(super) struct AcceptQueue {
+    port: u16,
+}
+
+impl AcceptQueue {
+    pub(super) fn new(port: u16) -> Self {
+        Self { port }
+    }
+
+    /// Whether so many connections wait that no more should be opened. No, where that cannot be read.
+    pub(super) fn is_long(&self) -> bool {
+        longest_accept_queue(self.port).is_some_and(|waiting| waiting > WAITING_MAX)
+    }
+}
+
 /// The longest accept queue of all listeners on `port`; `None` where it cannot be read.
-pub(super) fn longest_accept_queue(port: u16) -> Option<u32> {
+fn longest_accept_queue(port: u16) -> Option<u32> {
     let mut rows = [0; FIRST_ROWS_BYTES];
     let length = File::open(SOCKETS).ok()?.read(&mut rows).ok()?;
     longest(&String::from_utf8_lossy(&rows[..length]), port)

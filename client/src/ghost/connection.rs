@@ -2,23 +2,12 @@
 
 use super::script::{Farewell, Script, Sends};
 use super::segment::{ACK, FIN, PSH, RST, SEGMENT_BYTES, SYN, Segment};
+use super::tcp::Reply;
 
 /// Times in a row that something is sent again before the connection is given up: five seconds.
 const RESENDS_MAX: u8 = 20;
 /// The same for a window that is being filled: what it does not take by then it will never take.
 const WINDOW_RESENDS: u8 = 2;
-
-/// A segment to be sent, without what is the same for the whole connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Reply {
-    pub sequence: u32,
-    pub acknowledgement: u32,
-    pub flags: u8,
-    pub window: u16,
-    /// Where in the ghost's stream of bytes the payload begins, and how long it is.
-    pub offset: u32,
-    pub length: u16,
-}
 
 /// What a segment meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -332,6 +321,7 @@ impl Connection {
             window: 0,
             offset: 0,
             length: 0,
+            server_time: 0,
         }
     }
 }

@@ -1,11 +1,13 @@
 //! A ghost's state machine against a server that is played by hand, state by state.
 
-use super::connection::{Connection, Heard, Reply};
-use super::script::Script;
-use super::segment::{ACK, FIN, PSH, RST, SYN, Segment, SegmentOptions};
-use super::{
-    ADDRESS_GHOSTS, FIRST_PORT, GHOST_SERVER_ADDRESS, ghost_endpoint, ghost_index, segment,
+use super::address::{
+    ADDRESS_GHOSTS, FIRST_PORT, GHOST_SERVER_ADDRESS, ghost_endpoint, ghost_index,
 };
+use super::connection::{Connection, Heard};
+use super::script::Script;
+use super::segment;
+use super::segment::{ACK, FIN, PSH, RST, SYN, Segment, SegmentOptions};
+use super::tcp::Reply;
 use fourtuple_spec::EndpointState;
 use fourtuple_spec::case::ENDPOINT_STATES;
 use proptest::prelude::*;
