@@ -13,7 +13,9 @@ use super::metric::Metric;
 use super::scale::{Scale, linear_ticks, log_bounds, log_ticks};
 use super::svg::{Svg, WIDTH};
 use super::theme::Theme;
-use super::{chart_cpu, chart_growth, chart_idle, chart_latency, chart_memory, chart_model};
+use super::{
+    chart_cpu, chart_growth, chart_held, chart_idle, chart_latency, chart_memory, chart_model,
+};
 use super::{chart_price, chart_rounds, chart_setup, chart_throughput};
 use fourtuple_spec::Record;
 
@@ -81,8 +83,16 @@ pub struct RestChart {
     pub draw: fn(&[Record], &Theme) -> Option<String>,
 }
 
+/// The chart of connections held: a result has its own, a front page one of all its results.
+pub const HELD_CHART: &str = "held";
+
 /// Every chart of what is in no group.
-pub const REST_CHARTS: [RestChart; 2] = [
+pub const REST_CHARTS: [RestChart; 3] = [
+    RestChart {
+        name: HELD_CHART,
+        alternative: "Connections held on one machine, by engine and kind of peer, with what stopped each",
+        draw: chart_held::of_result,
+    },
     RestChart {
         name: "prices",
         alternative: "Kernel bytes of one connection in each state of its life, one bar a state",

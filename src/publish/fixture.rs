@@ -199,6 +199,68 @@ pub fn price(state: EndpointState, engine: Engine, connections: u32, repeat: u32
     record
 }
 
+/// The same run with ghosts at the other end: the server's endpoint alone, and nearly twice the rate.
+pub fn ghost(mut record: Record) -> Record {
+    let own = ["eventpoll_epi", "kmalloc-512", "io_kiocb"];
+    record.case.peer = Peer::Ghost;
+    let mut halved = 0.0;
+    if let Some(caches) = &mut record.memory.by_cache {
+        halved += caches.remove("tcp_bind_bucket").unwrap_or(0.0);
+        for (name, bytes) in caches.iter_mut() {
+            if !own.contains(&name.as_str()) {
+                *bytes /= 2.0;
+                halved += *bytes;
+            }
+        }
+    }
+    let kernel = &mut record.memory.kernel_bytes_per_connection;
+    *kernel = kernel.map(|bytes| bytes - halved - 30.0);
+    record.memory.client_user_bytes_per_connection = Some(0.5);
+    let throughput = &mut record.throughput;
+    throughput.echoes_per_second = throughput.echoes_per_second.map(|rate| rate * 1.9);
+    let cpu = &mut record.cpu;
+    cpu.server_ns_per_echo = cpu.server_ns_per_echo.map(|time| time * 0.6);
+    cpu.client_ns_per_echo = cpu.client_ns_per_echo.map(|time| time * 0.4);
+    record.client.ghosts = Some(GhostCounters {
+        sent: 1_000_000,
+        received: 1_000_000,
+        ..GhostCounters::default()
+    });
+    record
+}
+
+/// One run of an open loop with ghosts: so many messages a second are offered.
+pub fn open(engine: Engine, offered: u32, repeat: u32) -> Record {
+    let mut record = ghost(record(engine, 1_000, repeat));
+    record.case.mode = Mode::Open;
+    record.case.rate = Some(offered);
+    let most = record.throughput.echoes_per_second.unwrap_or(1.0);
+    let load = (f64::from(offered) / most).min(0.99);
+    let p50 = 20_000.0 / (1.0 - load);
+    record.throughput.echoes_per_second = Some(f64::from(offered).min(most));
+    record.throughput.messages_offered = Some(u64::from(offered) * 3);
+    let latency = |factor: f64| LatencyNs {
+        p50: Some((p50 * factor) as u64),
+        p90: Some((p50 * factor * 1.5) as u64),
+        p99: Some((p50 * factor * 3.0) as u64),
+        p999: Some((p50 * factor * 7.0) as u64),
+        max: Some((p50 * factor * 30.0) as u64),
+        histogram: None,
+    };
+    record.latency_ns = latency(1.0);
+    record.service_ns = latency(0.8);
+    record
+}
+
+/// A sweep with both kinds of peers, and the A/A arm of epoll with either.
+pub fn both_peers(repeats: u32) -> Vec<Record> {
+    let kernel = sweep(repeats);
+    let echoing = |run: &&Record| run.case.engine != Some(Engine::Spin);
+    let ghosts = kernel.iter().filter(echoing).cloned().map(ghost);
+    let ghosts: Vec<Record> = ghosts.collect();
+    kernel.into_iter().chain(ghosts).collect()
+}
+
 /// A ceiling, prices of every state with the folk remedy, and hot sets among idle connections.
 pub fn rest(repeats: u32) -> Vec<Record> {
     let mut records = vec![ceiling(Engine::Uring, 2_400_000)];

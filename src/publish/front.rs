@@ -17,6 +17,7 @@ use super::sheets;
 use super::tables;
 use super::theme::LIGHT;
 use super::verdict::verdicts;
+use super::{sheet_endpoint, sheet_held};
 use fourtuple_spec::Record;
 use fourtuple_spec::record::Outcome;
 use std::io;
@@ -71,6 +72,7 @@ pub fn front(readme: &str, results: &[Measured]) -> Result<String, NoPlace> {
     let mut block = format!(
         "{BEGIN}\n<!-- From here to the end marker, everything is written by `fourtuple report DIR… --front` from records. -->\n\n"
     );
+    block.push_str(&first(results));
     block.extend(results.iter().map(section));
     Ok(format!("{above}{block}{below}"))
 }
@@ -132,6 +134,18 @@ fn url(name: &str) -> String {
         } else {
             text.push_str(&format!("%{byte:02X}"));
         }
+    }
+    text
+}
+
+/// What all results say together: how many connections were held, and what the server's end takes by
+/// either kind of peer.
+fn first(results: &[Measured]) -> String {
+    let all: Vec<&Record> = results.iter().flat_map(|one| &one.records).collect();
+    let mut text = String::new();
+    let apart: Vec<&[Record]> = results.iter().map(|one| &one.records[..]).collect();
+    for sheet in [sheet_held::sheet(&all), sheet_endpoint::sheet(&apart)] {
+        text.extend(sheet.map(|sheet| sheet.markdown("###")));
     }
     text
 }

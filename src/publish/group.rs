@@ -143,12 +143,9 @@ impl Shape {
         )
     }
 
-    /// What a memory figure covers: with kernel peers both ends lie on this machine.
+    /// What a memory figure covers: see [`memory_scope`].
     pub fn memory_scope(&self) -> &'static str {
-        match self.peer {
-            Peer::Kernel => "both endpoints of a connection",
-            Peer::Ghost => "the server's endpoint alone",
-        }
+        memory_scope(self.peer)
     }
 }
 
@@ -186,6 +183,14 @@ impl<'a> Series<'a> {
     /// `None` with fewer than [`SLOPE_COUNTS_MIN`] counts: see [`model::fit`].
     pub fn kernel_bytes_slope(&self) -> Option<Interval> {
         Some(model::fit(self, super::metric::kernel_bytes)?.slope)
+    }
+}
+
+/// What a memory figure covers: with kernel peers both ends lie on this machine.
+pub fn memory_scope(peer: Peer) -> &'static str {
+    match peer {
+        Peer::Kernel => "both endpoints of a connection",
+        Peer::Ghost => "the server's endpoint alone",
     }
 }
 

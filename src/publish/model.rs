@@ -18,6 +18,10 @@ use fourtuple_spec::Engine;
 /// The most connections that a line is fitted to: what is beyond is predicted.
 pub const FIT_CONNECTIONS_MAX: u32 = 100_000;
 
+/// The fewest counts of a slope over what is beyond: a run of millions takes minutes. With fewer than
+/// [`SLOPE_COUNTS_MIN`] its interval is that of the least and the greatest slope, and holds with less than 95 %.
+pub const BEYOND_COUNTS_MIN: usize = 3;
+
 /// How far a prediction may be off, as a share of what was measured.
 pub const WITHIN: f64 = 0.01;
 
@@ -193,9 +197,26 @@ fn through(points: &[&Point<'_>], metric: Metric) -> Option<Fit> {
     line(&points)
 }
 
+/// The line of a number from [`FIT_CONNECTIONS_MAX`] on, where fixed costs are lost in the rest; `None`
+/// with fewer than [`BEYOND_COUNTS_MIN`] counts there.
+pub fn fit_beyond(series: &Series<'_>, metric: Metric) -> Option<Fit> {
+    let large = series
+        .points
+        .iter()
+        .filter(|point| point.connections >= FIT_CONNECTIONS_MAX);
+    let points: Vec<(u32, f64)> = large
+        .filter_map(|point| Some((point.connections, total(point, metric)?)))
+        .collect();
+    line_of(&points, BEYOND_COUNTS_MIN)
+}
+
 /// The line through totals by count; `None` with fewer than [`SLOPE_COUNTS_MIN`] of them.
 pub fn line(points: &[(u32, f64)]) -> Option<Fit> {
-    if points.len() < SLOPE_COUNTS_MIN {
+    line_of(points, SLOPE_COUNTS_MIN)
+}
+
+fn line_of(points: &[(u32, f64)], counts_min: usize) -> Option<Fit> {
+    if points.len() < counts_min {
         return None;
     }
     let coordinates: Vec<(f64, f64)> = points

@@ -40,6 +40,11 @@ impl Share {
     pub fn server_kernel(&self) -> f64 {
         self.kernel - self.client_kernel
     }
+
+    /// Its part of the kernel memory of both.
+    pub fn server_part(&self) -> f64 {
+        self.server_kernel() / self.kernel
+    }
 }
 
 /// How the `null` run at one count is divided, bytes a connection.
@@ -65,7 +70,7 @@ impl Control {
     }
 }
 
-/// The shares of all engines, each at its largest count that has a control, and the control of the
+/// The shares of all engines with kernel peers (with ghosts there is nothing to divide), each at its largest count that has a control, and the control of the
 /// largest of those.
 pub fn shares(group: &Group<'_>) -> Option<(Control, Vec<Share>)> {
     if group.shape.peer != Peer::Kernel {

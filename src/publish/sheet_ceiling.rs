@@ -1,6 +1,7 @@
 //! The runs that opened connections until something stopped them, as a table.
 
 use super::format::{MISSING, bytes, decimal_bytes, or_missing, whole};
+use super::group::kebab;
 use super::kind::{Kind, of_kind, settings_after};
 use super::metric;
 use super::sheet::Sheet;
@@ -11,9 +12,10 @@ use fourtuple_spec::Record;
 pub fn sheet(records: &[Record]) -> Option<Sheet> {
     let mut sheet = Sheet::new(
         "The ceiling: connections until something stops them",
-        1,
+        2,
         &[
             "engine",
+            "peers",
             "held",
             "proved live",
             "stopped by",
@@ -29,6 +31,7 @@ pub fn sheet(records: &[Record]) -> Option<Sheet> {
         let stopped = record.limiter.as_deref().or(record.error.as_deref());
         sheet.rows.push(vec![
             format!("{}{}", record.case.arm(), settings_after(&record.case)),
+            kebab(&record.case.peer),
             count(setup.connections_held),
             count(setup.connections_proved),
             super::format::shortened(stopped.unwrap_or(MISSING), 40),
@@ -44,6 +47,9 @@ pub fn sheet(records: &[Record]) -> Option<Sheet> {
         || ".".to_owned(),
         |bytes| format!(", where the machine has {}.", decimal_bytes(bytes as f64)),
     ));
+    let peers = of_kind(records, Kind::Ceiling).into_iter();
+    let scopes = super::sheet_held::scopes(peers.map(|record| record.case.peer));
+    sheet.intro.push_str(&format!(" {scopes}"));
     (!sheet.rows.is_empty()).then_some(sheet)
 }
 

@@ -2,10 +2,11 @@
 
 use super::format::{
     MISSING, bytes, count_range, counted, decimal_bytes, deviation, memory_bytes, or_missing,
-    range, rate, whole,
+    percent, range, rate, whole,
 };
 use super::group::Group;
 use super::ledger::yes_or_no;
+use super::metric;
 use super::model::{self, Model};
 use super::share::{Share, shares};
 use super::sheet::Sheet;
@@ -54,6 +55,51 @@ pub fn lines(group: &Group<'_>) -> Option<Sheet> {
         super::group::SLOPE_COUNTS_MIN,
         whole(f64::from(model::FIT_CONNECTIONS_MAX)),
         group.shape.memory_scope()
+    );
+    (!sheet.rows.is_empty()).then_some(sheet)
+}
+
+/// The slope over the largest runs, with what nothing explains in them.
+pub fn beyond(group: &Group<'_>) -> Option<Sheet> {
+    let from = whole(f64::from(model::FIT_CONNECTIONS_MAX));
+    let mut sheet = Sheet::new(
+        &format!("Memory of a connection as a slope from {from} on"),
+        1,
+        &[
+            "engine",
+            "kernel",
+            "interval",
+            "server user",
+            "unattributed, most",
+            "counts",
+        ],
+    );
+    let series = group.series.iter().filter(|series| !series.is_control);
+    for series in series {
+        let Some(kernel) = model::fit_beyond(series, metric::kernel_bytes) else {
+            continue;
+        };
+        let user = model::fit_beyond(series, metric::server_bytes);
+        let points = series.points.iter();
+        let points = points.filter(|point| kernel.counts.contains(&point.connections));
+        let unexplained = points
+            .flat_map(|point| point.valid_runs())
+            .filter_map(metric::unattributed)
+            .max_by(|a, b| a.abs().total_cmp(&b.abs()));
+        sheet.rows.push(vec![
+            series.name.clone(),
+            bytes(kernel.slope.estimate),
+            range(&kernel.slope, bytes),
+            or_missing(user.map(|fit| fit.slope.estimate), bytes),
+            or_missing(unexplained, percent),
+            count_range(&kernel.counts),
+        ]);
+    }
+    sheet.intro = format!(
+        "Theil–Sen, as above, over the counts from {from} to the largest. Kernel memory is of {}. Below {} \
+         counts the interval is that of the least and the greatest slope, and holds with less than 95 %.",
+        group.shape.memory_scope(),
+        super::group::SLOPE_COUNTS_MIN
     );
     (!sheet.rows.is_empty()).then_some(sheet)
 }
@@ -113,7 +159,7 @@ pub fn capacity(group: &Group<'_>, models: &[Model]) -> Option<Sheet> {
     let shares = divided.as_ref().map_or(&[][..], |(_, shares)| shares);
     let both = match group.shape.peer {
         Peer::Kernel => "both ends",
-        Peer::Ghost => "server",
+        Peer::Ghost => "server and ghosts",
     };
     for model in models {
         let sizes: Vec<f64> = here
@@ -128,8 +174,11 @@ pub fn capacity(group: &Group<'_>, models: &[Model]) -> Option<Sheet> {
             model.fixed_bytes(),
             &sizes,
         ));
-        let share = shares.iter().find(|share| share.name == model.name);
-        if let Some(bytes) = share.map(|share| server_bytes(model, share)) {
+        let part = match group.shape.peer {
+            Peer::Ghost => Some(1.0),
+            Peer::Kernel => part_of(shares, &model.name),
+        };
+        if let Some(bytes) = part.map(|part| server_bytes(model, part)) {
             sheet.rows.push(capacity_row(
                 &model.name,
                 "server",
@@ -160,9 +209,14 @@ fn capacity_row(name: &str, side: &str, each: f64, fixed: f64, sizes: &[f64]) ->
     row
 }
 
+/// The server's part of the kernel memory of an engine's connections with kernel peers.
+fn part_of(shares: &[Share], name: &str) -> Option<f64> {
+    let share = shares.iter().find(|share| share.name == name)?;
+    Some(share.server_part())
+}
+
 /// Bytes of the server's side: its part of the kernel's slope, and its user memory.
-fn server_bytes(model: &Model, share: &Share) -> f64 {
-    let part = share.server_kernel() / share.kernel;
+fn server_bytes(model: &Model, part: f64) -> f64 {
     let user = model.server_user.as_ref().map(|fit| fit.slope.estimate);
     model.kernel.slope.estimate * part + user.unwrap_or(0.0)
 }

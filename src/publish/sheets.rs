@@ -3,7 +3,9 @@
 use super::group::{Group, groups};
 use super::model::models;
 use super::sheet::Sheet;
-use super::{sheet_ceiling, sheet_mix, sheet_model, sheet_price, sheet_rounds, sheet_share};
+use super::{
+    sheet_ceiling, sheet_endpoint, sheet_mix, sheet_model, sheet_price, sheet_rounds, sheet_share,
+};
 use fourtuple_spec::Record;
 
 /// Everything that a group of ordinary runs has to say about memory, by model and by ledger.
@@ -11,6 +13,7 @@ pub fn of_group(group: &Group<'_>, all: &[Record]) -> Vec<Sheet> {
     let mut sheets = Vec::new();
     let models = models(group);
     sheets.extend(sheet_model::lines(group));
+    sheets.extend(sheet_model::beyond(group));
     sheets.extend(sheet_model::predictions(&models));
     sheets.extend(sheet_model::capacity(group, &models));
     sheets.extend(super::ledger::unattributed(group));
@@ -26,6 +29,7 @@ pub fn of_group(group: &Group<'_>, all: &[Record]) -> Vec<Sheet> {
 pub fn of_rest(records: &[Record]) -> Vec<Sheet> {
     let mut sheets = Vec::new();
     sheets.extend(sheet_ceiling::sheet(records));
+    sheets.extend(sheet_endpoint::sheet(&[records]));
     sheets.extend(sheet_mix::sheet(records));
     sheets.extend(sheet_price::sheet(records));
     sheets.extend(sheet_price::remedies(records));
@@ -36,6 +40,7 @@ pub fn of_rest(records: &[Record]) -> Vec<Sheet> {
 pub fn terminal(records: &[Record]) -> Vec<Sheet> {
     let mut sheets = Vec::new();
     for group in groups(records) {
+        sheets.extend(sheet_model::beyond(&group));
         sheets.extend(sheet_model::predictions(&models(&group)));
         sheets.extend(super::ledger::unattributed(&group));
         sheets.extend(sheet_rounds::sheet(&group));
