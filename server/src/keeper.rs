@@ -113,9 +113,9 @@ impl Keeper {
         for _ in 0..TURN {
             match accept(&self.listener)? {
                 Accepted::Connection(socket) => {
-                    self.bring(socket)?;
+                    let is_there = self.bring(socket)?;
                     // Only now: whoever reads the count takes the endpoint to be in its state.
-                    self.counters.accepted.add(1);
+                    self.counters.accepted.add(u64::from(is_there));
                 }
                 Accepted::Gone => {}
                 Accepted::Drained => break,
@@ -124,27 +124,41 @@ impl Keeper {
         Ok(())
     }
 
-    fn bring(&mut self, socket: OwnedFd) -> Result<(), ServeError> {
-        match self.act {
-            Act::Fill => fill(&socket)?,
-            Act::ShutDown => shutdown(&socket, Shutdown::Write)
-                .map_err(|errno| ServeError::refused("shutdown", errno))?,
-            Act::Close | Act::Leave => return Ok(()),
+    /// Brings a connection into its state; false if its peer is gone already, and it is closed.
+    fn bring(&mut self, socket: OwnedFd) -> Result<bool, ServeError> {
+        let brought = match self.act {
+            Act::Fill => fill(&socket).map_err(|errno| ("send", errno)),
+            Act::ShutDown => {
+                shutdown(&socket, Shutdown::Write).map_err(|errno| ("shutdown", errno))
+            }
+            Act::Close | Act::Leave => return Ok(true),
+        };
+        match brought {
+            Ok(()) => self.held.push(socket),
+            Err((_, errno)) if is_of_the_peer(errno) => return Ok(false),
+            Err((call, errno)) => return Err(ServeError::refused(call, errno)),
         }
-        self.held.push(socket);
-        Ok(())
+        Ok(true)
     }
 }
 
 /// Writes until the socket takes no more.
-fn fill(socket: &OwnedFd) -> Result<(), ServeError> {
+fn fill(socket: &OwnedFd) -> Result<(), Errno> {
     loop {
         match send(socket, &FILLING, SendFlags::NOSIGNAL) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(Errno::AGAIN) => return Ok(()),
-            Err(errno) => return Err(ServeError::refused("send", errno)),
+            Err(errno) => return Err(errno),
         }
     }
+}
+
+/// Whether a call failed because the peer has reset its connection, or nothing was heard of it.
+fn is_of_the_peer(errno: Errno) -> bool {
+    matches!(
+        errno,
+        Errno::CONNRESET | Errno::PIPE | Errno::NOTCONN | Errno::TIMEDOUT | Errno::HOSTUNREACH
+    )
 }
 
 #[cfg(test)]
@@ -156,19 +170,22 @@ mod tests {
     use std::net::{SocketAddr, TcpStream};
     use std::thread::{self, JoinHandle};
 
+    fn options(state: EndpointState) -> Options {
+        Options {
+            engine: Engine::Null,
+            listen: "127.0.0.1:0".parse().unwrap(),
+            reuse_port: false,
+            connections: Some(10),
+            message_bytes: 64,
+            slots_per_ring: None,
+            state: Some(state),
+        }
+    }
+
     fn start(state: EndpointState) -> (SocketAddr, crate::Stopper, JoinHandle<()>) {
         let (sender, started) = std::sync::mpsc::channel();
         let serving = thread::spawn(move || {
-            let server = Server::bind(&Options {
-                engine: Engine::Null,
-                listen: "127.0.0.1:0".parse().unwrap(),
-                reuse_port: false,
-                connections: Some(10),
-                message_bytes: 64,
-                slots_per_ring: None,
-                state: Some(state),
-            })
-            .unwrap();
+            let server = Server::bind(&options(state)).unwrap();
             sender.send((server.address(), server.stopper())).unwrap();
             server.serve().unwrap();
         });
@@ -192,6 +209,29 @@ mod tests {
             }
             stopper.stop();
             serving.join().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_peer_that_is_gone_before_it_is_accepted_ends_nothing() {
+        use rustix::net::sockopt::set_socket_linger;
+        for state in [EndpointState::FinWait2Held, EndpointState::SendFull] {
+            let server = Server::bind(&options(state)).unwrap();
+            let gone = TcpStream::connect(server.address()).unwrap();
+            set_socket_linger(&gone, Some(std::time::Duration::ZERO)).unwrap();
+            drop(gone);
+            let mut peer = TcpStream::connect(server.address()).unwrap();
+            let (stopper, counters) = (server.stopper(), server.counters());
+            let reading = thread::spawn(move || {
+                let least = peer.read(&mut [0; 1]);
+                while counters.read().accepted == Some(0) {
+                    thread::yield_now();
+                }
+                stopper.stop();
+                least.map(|_| counters.read().accepted)
+            });
+            server.serve().unwrap();
+            assert_eq!(reading.join().unwrap().unwrap(), Some(1), "{state:?}");
         }
     }
 
