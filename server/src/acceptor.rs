@@ -33,8 +33,9 @@ enum Mode {
 /// Accepts connections into the rings of a set.
 pub(crate) struct Acceptor {
     listener: TcpListener,
-    /// Connections in each ring.
-    live: Vec<u32>,
+    /// Free slots of each ring. Kept here, because to ask a ring is to warm it up ([`RingSet::ring`]), and
+    /// of hundreds all but a few are full and cold.
+    room: Vec<u32>,
     current: usize,
     mode: Mode,
     make_ring: Box<dyn Fn() -> Result<Ring, ServeError>>,
@@ -48,7 +49,7 @@ impl Acceptor {
     ) -> Self {
         Self {
             listener,
-            live: Vec::new(),
+            room: Vec::new(),
             current: 0,
             mode: Mode::Idle,
             make_ring: Box::new(make_ring),
@@ -58,15 +59,16 @@ impl Acceptor {
     /// Adds a ring to the set.
     pub(crate) fn add_ring(&mut self, rings: &mut RingSet) -> Result<(), ServeError> {
         let ring = (self.make_ring)()?;
+        let slots = ring.slots();
         rings.push(ring).map_err(ring_failed)?;
-        self.live.push(0);
+        self.room.push(slots);
         Ok(())
     }
 
     /// Sees to it that the next connection will be accepted. To be called before each wait.
     #[inline]
     pub(crate) fn advance(&mut self, rings: &mut RingSet) -> Result<(), ServeError> {
-        let room = rings.ring(self.current).slots() - self.live[self.current];
+        let room = self.room[self.current];
         match self.mode {
             Mode::Multishot if room > MULTISHOT_ROOM => Ok(()),
             Mode::Cancelling => Ok(()),
@@ -75,13 +77,14 @@ impl Acceptor {
     }
 
     fn rearm(&mut self, rings: &mut RingSet, room: u32) -> Result<(), ServeError> {
-        let ring = rings.ring(self.current);
         match self.mode {
             Mode::Multishot => {
+                let ring = rings.ring(self.current);
                 ring.cancel_accepts().map_err(ring_failed)?;
                 self.mode = Mode::Cancelling;
             }
             Mode::Idle if room > MULTISHOT_ROOM => {
+                let ring = rings.ring(self.current);
                 ring.accept_multishot(self.listener.as_fd())
                     .map_err(ring_failed)?;
                 self.mode = Mode::Multishot;
@@ -95,9 +98,9 @@ impl Acceptor {
     }
 
     fn arm_once(&mut self, rings: &mut RingSet, armed: u32, room: u32) -> Result<(), ServeError> {
-        let ring = rings.ring(self.current);
         let wanted = room.min(ONCE_WINDOW);
         for _ in armed..wanted {
+            let ring = rings.ring(self.current);
             ring.accept_once(self.listener.as_fd())
                 .map_err(ring_failed)?;
         }
@@ -107,9 +110,7 @@ impl Acceptor {
 
     /// Turns to a ring with room: one where connections have closed, or a new one.
     fn next_ring(&mut self, rings: &mut RingSet) -> Result<(), ServeError> {
-        let with_room =
-            (0..rings.len()).find(|&index| self.live[index] < rings.ring(index).slots());
-        self.current = match with_room {
+        self.current = match self.room.iter().position(|&room| room > 0) {
             Some(index) => index,
             None => {
                 self.add_ring(rings)?;
@@ -135,7 +136,7 @@ impl Acceptor {
         }
         match result {
             Ok(slot) => {
-                self.live[ring_index] += 1;
+                self.room[ring_index] -= 1;
                 Ok(Some(slot))
             }
             // A peer that gave up while it waited, a cancelled accept: nothing is lost.
@@ -149,7 +150,7 @@ impl Acceptor {
 
     /// Takes note that a slot is free again.
     pub(crate) fn closed(&mut self, ring_index: usize) {
-        self.live[ring_index] -= 1;
+        self.room[ring_index] += 1;
     }
 }
 

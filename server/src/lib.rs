@@ -43,11 +43,13 @@ pub struct Options {
     pub listen: SocketAddr,
     /// Share the port with other processes by SO_REUSEPORT.
     pub reuse_port: bool,
-    /// How many connections to expect, where that is known: sizes nothing that costs memory up front.
+    /// How many connections to expect, where that is known. The rings' tables are made to fit them, which
+    /// costs 8 bytes a slot up front; queues and buffers are smaller where that takes many rings.
     pub connections: Option<u32>,
     /// The message size to expect: buffers are made to fit it.
     pub message_bytes: u32,
-    /// Slots of one ring's table; `None` is the most that limits allow.
+    /// Slots of one ring's table; `None` is what the expected connections need, or the most that limits
+    /// allow if that is less or nothing is known.
     pub slots_per_ring: Option<u32>,
     /// The state in which endpoints are held: the engine's own, or one that is held without an engine.
     /// `None` serves echoes.

@@ -1,4 +1,5 @@
-//! What a ring engine remembers of each connection: two bytes, whatever it is doing.
+//! What a ring engine remembers of each connection: two bytes, whatever it is doing, beside what an
+//! engine adds of its own.
 
 use fourtuple_ring::{RingSet, Slot};
 
