@@ -17,6 +17,11 @@ const CONNECTIONS_MOST: u32 = 100_000_000;
 /// Holds connections, or runs the price list.
 pub fn hold(arguments: &cli::Hold) -> Result<Exit, Ended> {
     if arguments.price_list {
+        if arguments.ghost_tcp.peer == Some(cli::Peer::Kernel) {
+            return Err(Ended::words(
+                "the price list is of the server's end alone, so its peers are ghosts: leave --peer out",
+            ));
+        }
         return sweep::sweep(&cli::Sweep {
             plan: "price-list".to_owned(),
             out: arguments.recording.out.clone(),
@@ -36,6 +41,7 @@ pub fn hold(arguments: &cli::Hold) -> Result<Exit, Ended> {
 fn request(arguments: &cli::Hold) -> Option<CaseRequest> {
     let connections = arguments.connections.unwrap_or(CONNECTIONS_MOST);
     let mut request = CaseRequest::new(arguments.engine?, connections);
+    single::peers(&mut request, &arguments.ghost_tcp);
     request.until_full = Some(arguments.until_full);
     request.settle_ms = single::milliseconds(Some(arguments.settle.unwrap_or(SETTLE)));
     request.hold_ms = single::milliseconds(Some(arguments.duration.unwrap_or(HOLD)));

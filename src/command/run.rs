@@ -19,7 +19,8 @@ pub fn run(arguments: &cli::Run) -> Result<Exit, Ended> {
 fn request(arguments: &cli::Run) -> CaseRequest {
     let mut request = CaseRequest::new(arguments.engine, arguments.load.connections);
     single::shape(&mut request, &arguments.load);
-    request.peer = Some(arguments.peer.into());
+    single::peers(&mut request, &arguments.ghost_tcp);
+    single::offer(&mut request, &arguments.offer);
     request.hot_connections = arguments.hot_connections;
     request.hot_placement = arguments.hot_placement.map(Into::into);
     request.prepare_memory = arguments.prepare_memory;

@@ -1,7 +1,7 @@
 //! One case from start to end, for `run` and for `load`.
 
 use super::setting::{self, Setting};
-use crate::cli::{LoadShape, Recording};
+use crate::cli::{GhostTcp, LoadShape, Offer, Recording};
 use crate::exit::{Ended, Exit};
 use crate::output;
 use crate::progress::Progress;
@@ -33,6 +33,22 @@ pub fn shape(request: &mut CaseRequest, load: &LoadShape) {
     request.slots_per_ring = load.slots_per_ring;
     request.client = load.client.map(Into::into);
     request.client_cpus = cores(&load.client_cpus);
+}
+
+/// Puts what they say of the peers into it.
+pub fn peers(request: &mut CaseRequest, tcp: &GhostTcp) {
+    request.peer = tcp.peer.map(Into::into);
+    request.tcp_options = tcp.tcp_options.map(Into::into);
+    request.loss_ppm = tcp.loss_ppm;
+    request.duplicate_ppm = tcp.duplicate_ppm;
+    request.reorder_ppm = tcp.reorder_ppm;
+}
+
+/// Puts what they say of the messages' times into it.
+pub fn offer(request: &mut CaseRequest, offer: &Offer) {
+    request.mode = offer.mode.map(Into::into);
+    request.rate = offer.rate;
+    request.schedule = offer.schedule.map(Into::into);
 }
 
 /// Runs a case, records it where asked, and says how it went.

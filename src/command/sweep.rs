@@ -8,7 +8,7 @@ use fourtuple_spec::plan::Plan;
 use std::fs;
 
 /// Plans that the program carries with it, so that an installed one needs no files.
-const BUILT_IN: [(&str, &str); 8] = [
+const BUILT_IN: [(&str, &str); 13] = [
     ("standard", include_str!("../../plans/standard.toml")),
     ("quick", include_str!("../../plans/quick.toml")),
     ("million", include_str!("../../plans/million.toml")),
@@ -17,6 +17,17 @@ const BUILT_IN: [(&str, &str); 8] = [
     ("window", include_str!("../../plans/window.toml")),
     ("hot", include_str!("../../plans/hot.toml")),
     ("idle-hot", include_str!("../../plans/idle-hot.toml")),
+    ("ghost", include_str!("../../plans/ghost.toml")),
+    (
+        "ghost-ceiling",
+        include_str!("../../plans/ghost-ceiling.toml"),
+    ),
+    (
+        "ghost-million",
+        include_str!("../../plans/ghost-million.toml"),
+    ),
+    ("ghost-hot", include_str!("../../plans/ghost-hot.toml")),
+    ("ghost-open", include_str!("../../plans/ghost-open.toml")),
 ];
 
 /// Runs a plan.
@@ -69,11 +80,17 @@ fn read(file: &str) -> Result<String, Ended> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::help;
 
     #[test]
     fn every_built_in_plan_parses_under_its_own_name() {
         for (name, _) in BUILT_IN {
             assert_eq!(plan(name, false).unwrap().name, name);
+            let listed = format!("\n  {name:<14} ");
+            assert!(
+                help::SWEEP_HELP.contains(&listed),
+                "{name} is not in the help"
+            );
         }
         assert_eq!(plan("standard", true).unwrap().name, "quick");
         let quick_million = plan("million", true).unwrap();

@@ -17,7 +17,8 @@ impl Run<'_> {
     pub(super) fn measure(&mut self) -> Result<(), Halt> {
         self.stage("warm-up", Stage::WarmingUp);
         self.tell_client(&ClientRequest::Measure);
-        let proving = Duration::from_millis(u64::from(self.case.connections) / 5);
+        let held = self.record.setup.connections_held.unwrap_or(0);
+        let proving = Duration::from_millis(u64::from(held) / 5);
         let limit = Duration::from_millis(self.case.warmup_ms) + proving + SLACK;
         let ClientReply::Warm {
             connections_proved, ..

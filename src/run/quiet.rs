@@ -3,14 +3,14 @@
 
 use super::{Context, Interrupted, Stage};
 use fourtuple_meter::{MemorySnapshot, Subjects};
-use fourtuple_spec::Case;
+use fourtuple_spec::{Case, Peer};
 use std::time::{Duration, Instant};
 
 /// Below this, what a run leaves behind drowns in what everything else does.
 const CONNECTIONS_LEAST: u32 = 1_000;
 
-/// Slab memory of a pair, about.
-const PAIR_BYTES: u64 = 8_000;
+/// Slab memory of an endpoint, about.
+const ENDPOINT_BYTES: u64 = 4_000;
 
 /// A fall of slab memory within [`STEP`] that nothing but a teardown explains.
 const FALL_BYTES: u64 = 256 << 10;
@@ -26,7 +26,7 @@ pub enum Leftovers {
     Unknown,
     /// The last run was too small to matter.
     None,
-    /// The last run had so many connections, and this much slab memory was in use before it.
+    /// The last run had so many endpoints, and this much slab memory was in use before it.
     Of(u32, u64),
 }
 
@@ -35,7 +35,12 @@ impl Leftovers {
     pub fn of(case: &Case) -> Self {
         let is_small = case.connections < CONNECTIONS_LEAST;
         let before = if is_small { None } else { slab_bytes() };
-        before.map_or(Self::None, |before| Self::Of(case.connections, before))
+        let ends = match case.peer {
+            Peer::Kernel => 2,
+            Peer::Ghost => 1,
+        };
+        let endpoints = case.connections.saturating_mul(ends);
+        before.map_or(Self::None, |before| Self::Of(endpoints, before))
     }
 }
 
@@ -44,7 +49,7 @@ pub fn wait(context: &Context<'_>) -> Result<Option<String>, Interrupted> {
     let (mut is_quiet, limit) = match context.leftovers.get() {
         Leftovers::None => return Ok(None),
         Leftovers::Unknown => (Quiet::new(0, 2), Duration::from_secs(120)),
-        Leftovers::Of(connections, before) => after(connections, before),
+        Leftovers::Of(endpoints, before) => after(endpoints, before),
     };
     let end = Instant::now() + limit;
     while let Some(now) = slab_bytes() {
@@ -67,13 +72,13 @@ pub fn wait(context: &Context<'_>) -> Result<Option<String>, Interrupted> {
 }
 
 /// When a run's memory counts as free, and how long that may take.
-fn after(connections: u32, before: u64) -> (Quiet, Duration) {
-    let taken = u64::from(connections) * PAIR_BYTES;
+fn after(endpoints: u32, before: u64) -> (Quiet, Duration) {
+    let taken = u64::from(endpoints) * ENDPOINT_BYTES;
     // The kernel keeps some empty slabs, and other things come and go: 2 %, and never nothing.
     let rest = (taken / 50).clamp(1 << 20, 64 << 20);
     // Freeing pauses now and then: the more there is to free, the longer a pause is believed.
-    let steps = 4 + connections / 25_000;
-    let freeing = Duration::from_millis(u64::from(connections) / 10);
+    let steps = 4 + endpoints / 50_000;
+    let freeing = Duration::from_millis(u64::from(endpoints) / 20);
     (
         Quiet::new(before + rest, steps),
         Duration::from_secs(30) + freeing,
@@ -118,14 +123,14 @@ mod tests {
 
     #[test]
     fn memory_as_low_as_before_is_quiet_at_once() {
-        let (mut quiet, _) = after(10_000, 200 * MIB);
+        let (mut quiet, _) = after(20_000, 200 * MIB);
         assert!(!quiet.hear(280 * MIB));
         assert!(quiet.hear(201 * MIB));
     }
 
     #[test]
     fn memory_that_no_longer_falls_is_quiet_in_the_end() {
-        let (mut quiet, _) = after(10_000, 200 * MIB);
+        let (mut quiet, _) = after(20_000, 200 * MIB);
         for falling in (220..280).rev() {
             assert!(!quiet.hear(falling * MIB));
         }

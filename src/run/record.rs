@@ -4,7 +4,7 @@ use super::Context;
 use crate::clock;
 use fourtuple_spec::message::Failure;
 use fourtuple_spec::record::{
-    ClientCounters, Cpu, Granted, LatencyNs, Memory, Noise, Outcome, SCHEMA_VERSION,
+    ClientCounters, Cpu, Granted, Host, LatencyNs, Memory, Noise, Outcome, SCHEMA_VERSION,
     ServerCounters, Setup, Throughput,
 };
 use fourtuple_spec::{Case, Record};
@@ -12,10 +12,14 @@ use std::collections::BTreeMap;
 
 /// A record in which nothing has happened yet.
 pub fn begin(case: &Case, context: &Context<'_>) -> Record {
+    empty(case, context.command.clone(), context.host.clone())
+}
+
+fn empty(case: &Case, command: Vec<String>, host: Host) -> Record {
     Record {
         schema_version: SCHEMA_VERSION,
         started_at: clock::now_rfc3339(),
-        command: context.command.clone(),
+        command,
         case: case.clone(),
         outcome: Outcome::Ok,
         limiter: None,
@@ -34,7 +38,7 @@ pub fn begin(case: &Case, context: &Context<'_>) -> Record {
         granted: Granted::default(),
         server: ServerCounters::default(),
         client: ClientCounters::default(),
-        host: context.host.clone(),
+        host,
     }
 }
 
@@ -106,14 +110,45 @@ fn broken_rule(record: &Record) -> Option<String> {
     if let Some(lost @ 1..) = record.hold.as_ref().and_then(|hold| hold.connections_lost) {
         return Some(format!("{lost} connections were lost during the hold"));
     }
-    (record.case.measures() && record.throughput.echoes_verified == Some(0))
-        .then(|| "no echo came within the measured span".to_owned())
+    if record.case.measures() && record.throughput.echoes_verified == Some(0) {
+        return Some("no echo came within the measured span".to_owned());
+    }
+    gap(record).or_else(|| late_loop(record))
+}
+
+/// A path on which nothing is lost on purpose must lose nothing: what came after a gap was sent again by the
+/// server, and the times say more of that than of anything else.
+fn gap(record: &Record) -> Option<String> {
+    let early = record.client.ghosts.as_ref()?.early;
+    (early > 0 && !record.case.has_faults()).then(|| {
+        format!(
+            "{early} segments came ahead of one that was missing: the path between ghosts and server lost some"
+        )
+    })
+}
+
+/// Of what an open loop offers this much has to be achieved, or its latencies are those of a growing queue.
+const ACHIEVED_SHARE_LEAST: f64 = 0.99;
+
+fn late_loop(record: &Record) -> Option<String> {
+    let seconds = record.throughput.seconds.filter(|&seconds| seconds > 0.0)?;
+    let offered = record.throughput.messages_offered? as f64;
+    let achieved = record.throughput.echoes_verified? as f64;
+    (achieved < offered * ACHIEVED_SHARE_LEAST).then(|| {
+        format!(
+            "offered {:.0}/s, achieved {:.0}/s: not an open loop any more; offer less",
+            offered / seconds,
+            achieved / seconds
+        )
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fourtuple_spec::record::Ledger;
+    use fourtuple_spec::plan::{CaseDefaults, CaseRequest};
+    use fourtuple_spec::record::{GhostCounters, Ledger};
+    use fourtuple_spec::{Engine, Peer};
 
     #[test]
     fn a_ledger_that_does_not_close_is_told_from_one_that_nearly_does() {
@@ -142,5 +177,42 @@ mod tests {
             "and 1 MiB is anybody's"
         );
         assert_eq!(open_ledger(&Memory::default()), None);
+    }
+    fn ghost_record() -> Record {
+        let mut request = CaseRequest::new(Engine::Uring, 10);
+        request.peer = Some(Peer::Ghost);
+        request.rate = Some(1_000);
+        let case = request
+            .resolve(&CaseDefaults::new(vec![0], vec![1]))
+            .unwrap();
+        let mut record = empty(&case, Vec::new(), Host::default());
+        record.setup.connections_held = Some(10);
+        record.setup.connections_proved = Some(10);
+        record.throughput.seconds = Some(2.0);
+        record.throughput.messages_offered = Some(2_000);
+        record.throughput.echoes_verified = Some(1_990);
+        record.client.ghosts = Some(GhostCounters::default());
+        record
+    }
+
+    #[test]
+    fn a_gap_is_no_run_unless_segments_were_to_be_lost() {
+        let mut record = ghost_record();
+        assert_eq!(broken_rule(&record), None);
+        record.client.ghosts.as_mut().unwrap().early = 3;
+        let rule = broken_rule(&record).unwrap();
+        assert!(rule.starts_with("3 segments came ahead of one"), "{rule}");
+        record.case.loss_ppm = 1;
+        assert_eq!(broken_rule(&record), None);
+    }
+
+    #[test]
+    fn an_open_loop_that_falls_behind_is_none() {
+        let mut record = ghost_record();
+        record.throughput.echoes_verified = Some(1_970);
+        let rule = broken_rule(&record).unwrap();
+        assert!(rule.starts_with("offered 1000/s, achieved 985/s"), "{rule}");
+        record.throughput.messages_offered = None;
+        assert_eq!(broken_rule(&record), None, "a closed loop offers nothing");
     }
 }

@@ -1,14 +1,21 @@
 //! Whether memory is expected to hold a case, with the arithmetic.
 
-use fourtuple_spec::{Case, EndpointState};
+use fourtuple_spec::{Case, EndpointState, Engine, Peer};
 use std::fmt;
 
 /// Kernel memory of a pair with a foreign server, which may be on this machine too: as much as any
 /// engine here takes.
 const FOREIGN_PAIR_BYTES: u64 = 8_800;
 
+/// The same of its end alone.
+const FOREIGN_ENDPOINT_BYTES: u64 = 4_850;
+
 /// The client's own memory for a connection.
 const CLIENT_BYTES: u64 = 16;
+
+/// What ghosts keep of a connection where its last segment does not say all, in an open loop or while a turn
+/// passes round: at most.
+const GHOST_BYTES: u64 = 8;
 
 /// One endpoint in a state whose buffers are full, at the kernel's default limits and before it grows them.
 const FULL_BUFFER_BYTES: u64 = 200_000;
@@ -23,6 +30,8 @@ const SHARE: f64 = 0.95;
 #[derive(Clone, Debug, PartialEq)]
 pub struct NotEnoughMemory {
     connections: u32,
+    /// What a connection consists of here: a pair of endpoints, or the server's alone.
+    unit: &'static str,
     each_bytes: u64,
     available_bytes: u64,
 }
@@ -33,10 +42,11 @@ impl fmt::Display for NotEnoughMemory {
         let usable = self.available_bytes as f64 * SHARE;
         write!(
             f,
-            "{} connections × {} B a pair = {:.2} GiB, and {:.2} GiB are available ({:.0} % of it may be used): \
+            "{} connections × {} B {} = {:.2} GiB, and {:.2} GiB are available ({:.0} % of it may be used): \
              ask for at most {} connections, or --force it",
             self.connections,
             self.each_bytes,
+            self.unit,
             gib(f64::from(self.connections) * self.each_bytes as f64),
             gib(self.available_bytes as f64),
             SHARE * 100.0,
@@ -93,13 +103,25 @@ fn each_bytes(case: &Case) -> u64 {
     match (case.state, case.engine) {
         (Some(EndpointState::UnreadFull | EndpointState::SendFull), _) => FULL_BUFFER_BYTES,
         (Some(_), _) => ENDPOINT_BYTES,
-        (None, None) => FOREIGN_PAIR_BYTES + CLIENT_BYTES,
-        (None, Some(engine)) => {
-            let profile = engine.profile();
-            let server = profile.kernel_bytes_per_pair + profile.user_bytes_per_connection;
-            u64::from(server) + CLIENT_BYTES
-        }
+        (None, engine) => match case.peer {
+            Peer::Kernel => pair_bytes(engine) + CLIENT_BYTES,
+            Peer::Ghost => endpoint_bytes(engine) + GHOST_BYTES,
+        },
     }
+}
+
+fn pair_bytes(engine: Option<Engine>) -> u64 {
+    engine.map_or(FOREIGN_PAIR_BYTES, |engine| {
+        let profile = engine.profile();
+        u64::from(profile.kernel_bytes_per_pair + profile.user_bytes_per_connection)
+    })
+}
+
+fn endpoint_bytes(engine: Option<Engine>) -> u64 {
+    engine.map_or(FOREIGN_ENDPOINT_BYTES, |engine| {
+        let profile = engine.profile();
+        u64::from(profile.kernel_bytes_per_endpoint + profile.user_bytes_per_connection)
+    })
 }
 
 fn check_against(case: &Case, available_bytes: u64) -> Result<(), NotEnoughMemory> {
@@ -110,6 +132,10 @@ fn check_against(case: &Case, available_bytes: u64) -> Result<(), NotEnoughMemor
     }
     Err(NotEnoughMemory {
         connections: case.connections,
+        unit: match case.peer {
+            Peer::Kernel => "a pair",
+            Peer::Ghost => "an endpoint",
+        },
         each_bytes,
         available_bytes,
     })
@@ -118,7 +144,6 @@ fn check_against(case: &Case, available_bytes: u64) -> Result<(), NotEnoughMemor
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fourtuple_spec::Engine;
     use fourtuple_spec::plan::{CaseDefaults, CaseRequest};
 
     #[test]
@@ -139,5 +164,24 @@ mod tests {
             "{refusal}"
         );
         assert!(refusal.contains("at most 769504 connections"), "{refusal}");
+    }
+    #[test]
+    fn of_ghosts_five_million_fit_24_gib() {
+        let defaults = CaseDefaults::new(vec![0], vec![1]);
+        let mut request = CaseRequest::new(Engine::UringPoll, 5_000_000);
+        request.peer = Some(Peer::Ghost);
+        let case = request.resolve(&defaults).unwrap();
+        let available = (23.4 * f64::from(1 << 30)) as u64;
+        assert_eq!(check_against(&case, available), Ok(()));
+        let refusal = check_against(&case, available / 2).unwrap_err().to_string();
+        assert!(
+            refusal.contains("5000000 connections × 4228 B an endpoint"),
+            "{refusal}"
+        );
+        let foreign = Case {
+            engine: None,
+            ..case
+        };
+        assert_eq!(each_bytes(&foreign), 4_858);
     }
 }

@@ -11,9 +11,10 @@ use fourtuple_spec::engine::Descriptors;
 use fourtuple_spec::message::{
     ClientReply, ClientRequest, Failure, Network, ServerReply, ServerRequest,
 };
-use fourtuple_spec::{AddressMode, Case, EndpointState, Engine, NetworkChoice};
+use fourtuple_spec::{AddressMode, Case, EndpointState, Engine, NetworkChoice, Peer};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 /// How long a process may take to be ready. Nothing that grows with the case happens before.
@@ -61,13 +62,12 @@ impl Run<'_> {
         granted.network = Some(if is_private { "private" } else { "host" }.to_owned());
         if is_private {
             let listen = (Ipv4Addr::UNSPECIFIED, PRIVATE_SERVER_PORT).into();
-            return Ok((Network::Create(sysctls(&self.case)), listen));
+            let sysctls = sysctls(&self.case, &has_sysctl);
+            return Ok((Network::Create(sysctls), listen));
         }
-        if self.case.state.is_some() {
-            let reason = refusal.map_or("it asks for the host's", String::as_str);
-            return Err(Halt::failed(format!(
-                "this case holds a state and needs a network of its own: {reason}"
-            )));
+        if self.case.peer == Peer::Ghost {
+            let reason = refusal.map_or("the case asks for the host's", String::as_str);
+            return Err(Halt::failed(no_network_for_ghosts(reason)));
         }
         if self.case.network == NetworkChoice::Private {
             granted.network_reason = refusal.cloned();
@@ -186,28 +186,48 @@ fn server_processes(engine: Engine, case: &Case, descriptor_limit: u64) -> u32 {
     }
 }
 
-/// What the private network is set to: what the case says, and before it what a state needs, so that no
-/// queue is too short for it and no cookie stands in for a half-open connection.
-fn sysctls(case: &Case) -> BTreeMap<String, String> {
-    let mut sysctls = BTreeMap::new();
+/// What the private network is set to: what the case says, and before it what a state or ghosts need, of what
+/// this kernel has. tcp_max_orphans is not among them: it is the whole host's, and where it is met the kernel
+/// ends connections at once, which is what an interrupted run is to come to.
+fn sysctls(case: &Case, has: &dyn Fn(&str) -> bool) -> BTreeMap<String, String> {
+    let mut wanted: Vec<(&str, String)> = Vec::new();
     if case.state.is_some() {
-        // A queue of half-open connections gives up the oldest early once it is more than half full.
+        // So that no queue is too short. One of half-open connections gives up the oldest early once it
+        // is more than half full.
         let queue = case.connections.saturating_mul(2);
         let queue = queue.clamp(65_535, i32::MAX as u32).to_string();
-        sysctls.insert("net.core.somaxconn".to_owned(), queue.clone());
-        sysctls.insert("net.ipv4.tcp_max_syn_backlog".to_owned(), queue);
-        sysctls.insert("net.ipv4.tcp_syncookies".to_owned(), "0".to_owned());
+        wanted.push(("net.core.somaxconn", queue.clone()));
+        wanted.push(("net.ipv4.tcp_max_syn_backlog", queue));
     }
-    if case
-        .state
-        .is_some_and(|state| state != EndpointState::Orphan)
-    {
-        // A run that is interrupted leaves ends that close towards nobody, and they keep the namespace
-        // alive: for 3 s with this, for 100 s without.
-        sysctls.insert("net.ipv4.tcp_orphan_retries".to_owned(), "3".to_owned());
+    if case.peer == Peer::Ghost {
+        // No cookie is to stand in for a half-open connection: its options would be lost.
+        wanted.push(("net.ipv4.tcp_syncookies", "0".to_owned()));
+        // Ghosts ask an idle connection where it stands by a segment outside of its window, and the kernel
+        // answers two a second of those, a connection.
+        wanted.push(("net.ipv4.tcp_invalid_ratelimit", "0".to_owned()));
+        if case.state != Some(EndpointState::Orphan) {
+            // A run that is interrupted leaves ends that close towards nobody, and they keep the namespace
+            // alive: for 3 s with this, for 100 s without.
+            wanted.push(("net.ipv4.tcp_orphan_retries", "3".to_owned()));
+        }
     }
+    let mut sysctls: BTreeMap<String, String> = wanted
+        .into_iter()
+        .filter(|(name, _)| has(name))
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect();
     sysctls.extend(case.sysctls.clone());
     sysctls
+}
+
+/// Whether this kernel has such a setting at all.
+fn has_sysctl(name: &str) -> bool {
+    Path::new("/proc/sys").join(name.replace('.', "/")).exists()
+}
+
+/// The reason says itself what to do about it.
+fn no_network_for_ghosts(reason: &str) -> String {
+    format!("a run with ghost peers needs a network of its own, and gets none: {reason}")
 }
 
 /// Where a server listens on the host's network: reachable from outside only where several
@@ -219,5 +239,41 @@ fn host_address(case: &Case) -> Ipv4Addr {
         Ipv4Addr::LOCALHOST
     } else {
         Ipv4Addr::UNSPECIFIED
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fourtuple_spec::plan::{CaseDefaults, CaseRequest};
+
+    fn case(peer: Peer) -> Case {
+        let mut request = CaseRequest::new(Engine::Uring, 1_000);
+        request.peer = Some(peer);
+        let set = ("net.ipv4.tcp_syncookies".to_owned(), "1".to_owned());
+        request.sysctls = Some([set].into());
+        request
+            .resolve(&CaseDefaults::new(vec![0], vec![1]))
+            .unwrap()
+    }
+
+    #[test]
+    fn a_network_gets_what_ghosts_need_and_this_kernel_has() {
+        let all = sysctls(&case(Peer::Ghost), &|_| true);
+        assert_eq!(all["net.ipv4.tcp_invalid_ratelimit"], "0");
+        assert_eq!(all["net.ipv4.tcp_orphan_retries"], "3");
+        assert_eq!(
+            all["net.ipv4.tcp_syncookies"], "1",
+            "the case has the last word"
+        );
+        let old_kernel = sysctls(&case(Peer::Ghost), &|name| !name.contains("ratelimit"));
+        assert!(!old_kernel.contains_key("net.ipv4.tcp_invalid_ratelimit"));
+        assert_eq!(sysctls(&case(Peer::Kernel), &|_| true).len(), 1);
+        let asked_for = sysctls(&case(Peer::Kernel), &|_| false);
+        assert_eq!(
+            asked_for.len(),
+            1,
+            "what a case asks for is not left out in silence"
+        );
     }
 }

@@ -10,9 +10,7 @@ impl Run<'_> {
     pub(super) fn drain(&mut self) -> Result<(), Halt> {
         self.stage("drain", Stage::Draining);
         self.tell_client(&ClientRequest::Drain);
-        let closing = Duration::from_millis(u64::from(self.case.connections) / 20);
-        let limit = Duration::from_secs(10) + closing;
-        match self.client_reply(limit, "the end of the drain") {
+        match self.client_reply(self.closing_limit(), "the end of the drain") {
             Ok(ClientReply::Drained { counters }) => self.record.client = *counters,
             Ok(_) => self.warn("the client spoke out of turn while it closed".to_owned()),
             Err(Halt::Interrupted) => return Err(Halt::Interrupted),
@@ -26,6 +24,12 @@ impl Run<'_> {
         self.stop_servers()
     }
 
+    /// How long closing may take. The kernel closes some ends only when their process exits.
+    fn closing_limit(&self) -> Duration {
+        let held = self.record.setup.connections_held.unwrap_or(0);
+        Duration::from_secs(10) + Duration::from_millis(u64::from(held) / 20)
+    }
+
     /// Asks the servers to exit and waits until they have closed their ends.
     fn stop_servers(&mut self) -> Result<(), Halt> {
         let mut open = self.servers.len();
@@ -33,7 +37,7 @@ impl Run<'_> {
             server.tell(&ServerRequest::Stop);
             server.dismiss();
         }
-        let end = Instant::now() + Duration::from_secs(10);
+        let end = Instant::now() + self.closing_limit();
         while open > 0 {
             let left = end.saturating_duration_since(Instant::now());
             match self.events.recv_timeout(left) {

@@ -25,6 +25,7 @@ pub fn of(record: &Record, machine: &Machine) -> Vec<String> {
         overflows("server", record.server.overflows),
         overflows("client", record.client.overflows),
         listen_overflows(record),
+        said_again(record),
         scanned(record),
         open_ledger(record),
     ]
@@ -133,6 +134,18 @@ fn listen_overflows(record: &Record) -> Option<String> {
     Some(format!(
         "the accept queue overflowed {count} times: some connects were tried again after a second"
     ))
+}
+
+/// On a path that loses nothing, what is said twice was late, or found a queue full.
+fn said_again(record: &Record) -> Option<String> {
+    let ghosts = record.client.ghosts.as_ref()?;
+    let is_clean = ghosts.resent == 0 && ghosts.repeated == 0;
+    (!is_clean && !record.case.has_faults()).then(|| {
+        format!(
+            "ghosts sent {} segments again that nothing had answered in time, and {} of the server's were repeated",
+            ghosts.resent, ghosts.repeated
+        )
+    })
 }
 
 fn refused<'a>(side: &'a str, grants: &'a [Grant]) -> impl Iterator<Item = String> + 'a {

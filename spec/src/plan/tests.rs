@@ -138,6 +138,48 @@ fn the_plans_that_come_with_the_program_fit_their_time() {
 }
 
 #[test]
+fn the_plans_of_ghosts_fit_their_time_and_a_machine_of_24_gib() {
+    for (name, text, runs, minutes) in [
+        ("ghost", include_str!("../../../plans/ghost.toml"), 210, 7.0),
+        (
+            "ghost-ceiling",
+            include_str!("../../../plans/ghost-ceiling.toml"),
+            1,
+            6.0,
+        ),
+        (
+            "ghost-million",
+            include_str!("../../../plans/ghost-million.toml"),
+            36,
+            30.0,
+        ),
+        (
+            "ghost-hot",
+            include_str!("../../../plans/ghost-hot.toml"),
+            16,
+            30.0,
+        ),
+        (
+            "ghost-open",
+            include_str!("../../../plans/ghost-open.toml"),
+            24,
+            3.0,
+        ),
+    ] {
+        let cases = Plan::parse(text, name).unwrap().cases(&defaults());
+        let needed = expected_seconds(&cases) / 60.0;
+        assert!(needed < minutes, "{name}: {needed} min");
+        assert_eq!(cases.len(), runs, "{name}: {needed} min");
+        for case in cases.iter().filter(|case| !case.until_full) {
+            let profile = case.engine.unwrap().profile();
+            let each = profile.kernel_bytes_per_endpoint + profile.user_bytes_per_connection;
+            let bytes = u64::from(case.connections) * u64::from(each);
+            assert!(bytes < 21_500_000_000, "{}: {bytes} B", case.label());
+        }
+    }
+}
+
+#[test]
 fn every_refusal_has_its_line_and_says_what_to_do() {
     let sweep = "[[sweep]]\nengine = \"uring\"\nconnections = 1\n";
     for (rest, expected) in [
@@ -206,14 +248,6 @@ fn every_refusal_has_its_line_and_says_what_to_do() {
             "line 3: repeats is 0; allowed is 1 to 1000",
         ),
         (
-            format!("{sweep}mode = \"open\""),
-            "line 3: an open loop offers messages at a rate: set rate",
-        ),
-        (
-            format!("{sweep}state = \"armed\"\npeer = \"kernel\""),
-            "line 3: a state is held by ghost peers",
-        ),
-        (
             "[[sweep]]\nengine = \"uring\"\n".into(),
             "line 3: connections is missing",
         ),
@@ -241,6 +275,25 @@ fn every_refusal_has_its_line_and_says_what_to_do() {
     }
     let nameless = Plan::parse(sweep, "t.toml").unwrap_err().to_string();
     assert!(nameless.contains("name is missing"), "{nameless}");
+}
+
+#[test]
+fn keys_that_do_not_go_together_are_the_sweeps_to_blame() {
+    let sweep = "[[sweep]]\nengine = \"uring\"\nconnections = 1\n";
+    for (keys, expected) in [
+        (
+            "mode = \"open\"",
+            "line 3: an open loop offers messages at a rate: set rate",
+        ),
+        (
+            "state = \"armed\"\npeer = \"kernel\"",
+            "line 3: a state is held by ghost peers",
+        ),
+        ("loss_ppm = 1", "line 3: tcp_options, loss_ppm,"),
+    ] {
+        let text = refusal(&format!("{sweep}{keys}"));
+        assert!(text.contains(expected), "{keys}: {text}");
+    }
 }
 
 #[test]

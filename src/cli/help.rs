@@ -1,0 +1,154 @@
+//! What `--help` says after the flags of each verb. Its lines fit 80 columns as they are.
+
+use fourtuple_spec::engine::PROFILES;
+
+pub const AFTER_HELP: &str = "\
+Exit status:
+  0    done
+  1    the answer is no: too little memory, or a run whose numbers must not be
+       quoted
+  2    the words were wrong: a flag, a plan, a core that does not exist
+  3    a run failed, or something it needs could not be had
+  130  interrupted; what was recorded is kept
+
+Examples:
+  fourtuple run --engine uring --connections 10k
+  fourtuple hold --engine uring-poll --connections 1M --peer ghost
+  fourtuple sweep standard
+  fourtuple sweep my-plan.toml --out results/mine";
+
+pub const RUN_HELP: &str = "\
+A fresh server and a fresh client process, each pinned to a core of its own,
+meet in a private network namespace: nothing on this machine is changed, and no
+root is needed. Every connection is opened, left at rest while memory is read,
+proved live by a verified echo, and then kept busy for the measured span.
+
+With --peer ghost the clients hold no sockets: a TCP of this program's own
+behind a TUN device speaks for all of them. The bytes are the server's alone,
+memory holds twice as many connections, and one core makes more load. The path
+loses nothing unless told to. This needs a private network and /dev/net/tun.
+
+Examples:
+  fourtuple run --engine uring --connections 1M
+  fourtuple run --engine epoll --connections 100 --message-bytes 4KiB --depth 8
+  fourtuple run --engine tokio --connections 10k --json > record.json
+  fourtuple run --engine uring --connections 1k \\
+      --sysctl net.ipv4.tcp_congestion_control=reno
+  fourtuple run --engine epoll --connections 1k --peer ghost --rate 20k
+  fourtuple run --engine uring --connections 100 --peer ghost --loss-ppm 1k";
+
+pub const HOLD_HELP: &str = "\
+Opens the connections, reads where their memory lies, has every one of them
+echo once, holds all of them idle, and has every one echo once more. Growth
+stops before memory is used up; a shortage that can be foreseen is refused, and
+--force tries.
+
+With --until-full connections are opened until memory is nearly used up: how
+many there are by then is the answer, and the record names what stopped it.
+
+With --peer ghost the server's ends are all that is held: a TCP of this
+program's own behind a TUN device speaks for clients that have no sockets.
+
+With --price-list the server's endpoints are held in one state after the other,
+by ghosts too, and the table says what each state takes.
+
+Examples:
+  fourtuple hold --engine uring --connections 1M
+  fourtuple hold --engine uring-poll --until-full
+  fourtuple hold --engine uring-poll --connections 5M --peer ghost
+  fourtuple hold --engine uring --connections 1M \\
+      --rounds 1k,4k,16k,64k,1M --duration 10m
+  fourtuple hold --price-list --out results/prices";
+
+pub const SWEEP_HELP: &str = "\
+Records are appended to DIR/records.jsonl as runs finish. An interrupted sweep
+is resumed by the same command: cases that have a valid record are not run
+again. Without --out the directory is results/<date>-<host>-<plan>.
+
+Plans that come with the program:
+  standard       the main job: every engine, 1 to 20,000 connections
+  quick          does everything work here
+  million        bytes as a slope and a model, and the million it predicts
+  ceiling        how many connections memory holds
+  price-list     what the server's end takes in each state
+  window         how many of a million should be active at once
+  hot            what a million idle connections cost 10,000 busy ones
+  idle-hot       every engine: a hot thousand among 100,000
+  ghost          every engine, judged by ghost and by kernel peers
+  ghost-ceiling  how many of the server's ends memory holds
+  ghost-million  bytes of the server's end, up to 5,000,000
+  ghost-hot      a hot thousand beside up to 5,000,000 idle ones
+  ghost-open     latency at rates that nothing holds up
+
+Examples:
+  fourtuple sweep standard
+  fourtuple sweep standard --quick    about a minute, not for quoting
+  fourtuple sweep plans/mine.toml --out results/mine";
+
+pub const SERVE_HELP: &str = "\
+Prints the address that it listens on (port 0 lets the kernel pick one), then
+serves until Ctrl-C, then prints what it counted. Anyone who can reach the
+address can use it.
+
+Examples:
+  fourtuple serve --engine uring --listen 127.0.0.1:7000
+  fourtuple serve --engine epoll --listen [::]:7000";
+
+pub const LOAD_HELP: &str = "\
+Opens the connections, proves each live, and measures, from this machine's
+network. Nothing is known of the server but its echoes: its memory and CPU are
+null in the record. A server that corrupts, drops, reorders or repeats bytes is
+found out, with the connection, the message and the byte.
+
+With --peer ghost server and load have to be in a network namespace of their
+own. There a device is made for the ghosts, on which the server is 198.18.0.1:
+it has to listen on every address.
+
+Examples:
+  fourtuple load --target 127.0.0.1:7000 --connections 100
+  fourtuple load --target [::1]:7000 --connections 1k --duration 10s --json
+  unshare -rn sh -c 'ip link set lo up; python3 echo.py 7000 &
+      fourtuple load --peer ghost --target 198.18.0.1:7000 --connections 1000'";
+
+pub const REPORT_HELP: &str = "\
+Nothing is measured: the records are the only source, so that a report can be
+drawn again by a later version.
+
+With --front, a README's part between the lines `<!-- measured: begin -->` and
+`<!-- measured: end -->` is made anew, one section a directory; the rest of the
+file is left alone.
+
+Examples:
+  fourtuple report results/2026-01-31-host-standard
+  fourtuple report results/2026-01-31-host-standard results/million \\
+      --front README.md";
+
+/// Every engine, a line each.
+pub fn engines() -> String {
+    let rows = PROFILES
+        .iter()
+        .map(|profile| format!("\n  {:<12} {}", profile.name, profile.summary));
+    format!("The engine that serves:{}", rows.collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_line_is_wrapped_at_80_columns() {
+        for text in [
+            AFTER_HELP,
+            RUN_HELP,
+            HOLD_HELP,
+            SWEEP_HELP,
+            SERVE_HELP,
+            LOAD_HELP,
+            REPORT_HELP,
+        ] {
+            for line in text.lines() {
+                assert!(line.chars().count() < 80, "{line}");
+            }
+        }
+    }
+}
