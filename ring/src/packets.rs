@@ -75,7 +75,7 @@ impl PacketWriter {
 
     /// Where the next packet is to be written: as many bytes as a packet may have, with those of an earlier one.
     #[inline]
-    pub fn next(&mut self) -> &mut [u8] {
+    pub fn buffer(&mut self) -> &mut [u8] {
         let at = self.queued as usize * self.stride_bytes;
         &mut self.buffers[at..at + self.packet_bytes]
     }
@@ -92,7 +92,7 @@ impl PacketWriter {
         if let Some(errno) = self.broken {
             return Err(errno);
         }
-        let packet = &self.next()[..bytes];
+        let packet = &self.buffer()[..bytes];
         let write = opcode::Write::new(Fixed(0), packet.as_ptr(), bytes as u32)
             .build()
             .user_data(bytes as u64);

@@ -38,7 +38,7 @@ fn packet(number: usize) -> Vec<u8> {
 }
 
 fn put(writer: &mut PacketWriter, packet: &[u8]) -> Result<(), Errno> {
-    writer.next()[..packet.len()].copy_from_slice(packet);
+    writer.buffer()[..packet.len()].copy_from_slice(packet);
     writer.push(packet.len())
 }
 

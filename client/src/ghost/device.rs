@@ -63,11 +63,11 @@ impl Device {
     /// still is, and says how long the packet is. A full batch is sent at once.
     #[inline]
     pub(super) fn send(&mut self, write: impl FnOnce(&mut [u8]) -> usize) -> Result<(), LoadError> {
-        let bytes = write(self.writer.next());
+        let bytes = write(self.writer.buffer());
         match &mut self.path {
             None => self.writer.push(self.descriptor.as_fd(), bytes),
             Some(path) => {
-                path.to_server.put(&self.writer.next()[..bytes]);
+                path.to_server.put(&self.writer.buffer()[..bytes]);
                 self.push_arrived()
             }
         }
@@ -139,7 +139,7 @@ impl Device {
     /// Puts what has come through the faulty path in the batch.
     fn push_arrived(&mut self) -> Result<(), LoadError> {
         while let Some(packet) = self.path.as_mut().and_then(|path| path.to_server.take()) {
-            self.writer.next()[..packet.len()].copy_from_slice(&packet);
+            self.writer.buffer()[..packet.len()].copy_from_slice(&packet);
             self.writer.push(self.descriptor.as_fd(), packet.len())?;
         }
         Ok(())
@@ -155,9 +155,9 @@ impl Writer {
     }
 
     #[inline]
-    fn next(&mut self) -> &mut [u8] {
+    fn buffer(&mut self) -> &mut [u8] {
         match self {
-            Self::Batched(writer) => writer.next(),
+            Self::Batched(writer) => writer.buffer(),
             Self::Plain(buffer, _) => &mut buffer[..],
         }
     }
