@@ -107,7 +107,7 @@ it has to listen on every address.
 Examples:
   fourtuple load --target 127.0.0.1:7000 --connections 100
   fourtuple load --target [::1]:7000 --connections 1k --duration 10s --json
-  unshare -rn sh -c 'ip link set lo up; python3 echo.py 7000 &
+  unshare -rn sh -c 'ip link set lo up; python3 echo.py 7000 & sleep 1
       fourtuple load --peer ghost --target 198.18.0.1:7000 --connections 1000'";
 
 pub const REPORT_HELP: &str = "\
