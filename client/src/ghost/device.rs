@@ -235,3 +235,98 @@ fn refused(call: &str, errno: Errno) -> LoadError {
         _ => LoadError::new(what),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+
+    /// A device and the kernel's end of it, both played by sockets that keep packets apart.
+    fn device(faults: Faults) -> (Device, OwnedFd) {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let (here, there) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap();
+        (Device::new(here, faults).unwrap(), there)
+    }
+
+    fn plain(mut device: Device) -> Device {
+        device.writer = Writer::Plain(Box::new([0; PACKET_BYTES_MAX]), "for a test".to_owned());
+        device
+    }
+
+    fn send(device: &mut Device, packet: &[u8]) {
+        device
+            .send(|buffer| {
+                buffer[..packet.len()].copy_from_slice(packet);
+                packet.len()
+            })
+            .unwrap();
+    }
+
+    fn take(end: &OwnedFd) -> Option<Vec<u8>> {
+        let mut buffer = vec![0; PACKET_BYTES_MAX];
+        let bytes = rustix::io::read(end, &mut buffer[..]).ok()?;
+        buffer.truncate(bytes);
+        Some(buffer)
+    }
+
+    #[test]
+    fn both_ways_of_writing_send_each_packet_once_and_in_order() {
+        for make in [|device| device, plain] {
+            let (device, kernel) = device(Faults::default());
+            let mut device = make(device);
+            for number in 0..100_u32 {
+                send(&mut device, &number.to_ne_bytes());
+            }
+            device.flush().unwrap();
+            for number in 0..100_u32 {
+                assert_eq!(take(&kernel), Some(number.to_ne_bytes().to_vec()));
+            }
+            assert_eq!(take(&kernel), None);
+            assert_eq!(device.lost(), 0);
+        }
+    }
+
+    #[test]
+    fn a_refused_ring_is_told_with_its_reason() {
+        let (device, _kernel) = device(Faults::default());
+        let grants = plain(device).grants();
+        assert_eq!(grants[0].feature, BATCHED_WRITES);
+        assert!(!grants[0].granted);
+        assert_eq!(grants[0].reason.as_deref(), Some("for a test"));
+    }
+
+    #[test]
+    fn what_is_lost_is_counted_in_both_directions() {
+        let (mut device, kernel) = device(Faults::losing(200_000));
+        let mut buffer = [0; PACKET_BYTES_MAX];
+        let (mut sent, mut received) = (0, 0);
+        for number in 0..1000_u32 {
+            send(&mut device, &number.to_ne_bytes());
+            device.flush().unwrap();
+            sent += u64::from(take(&kernel).is_some());
+            rustix::io::write(&kernel, &number.to_ne_bytes()).unwrap();
+            received += u64::from(device.read(&mut buffer).unwrap().is_some());
+        }
+        assert!(sent < 900 && received < 900, "{sent} and {received} passed");
+        assert_eq!(sent + received + device.lost(), 2000);
+    }
+
+    #[test]
+    fn to_wait_lets_go_what_is_held_back() {
+        let (mut device, kernel) = device(Faults::reordering(200_000));
+        let mut buffer = [0; PACKET_BYTES_MAX];
+        for number in 0..100_u32 {
+            send(&mut device, &number.to_ne_bytes());
+            device.wait(None, Some(Duration::ZERO)).unwrap();
+            assert_eq!(take(&kernel), Some(number.to_ne_bytes().to_vec()));
+            rustix::io::write(&kernel, &number.to_ne_bytes()).unwrap();
+            if device.read(&mut buffer).unwrap().is_none() {
+                // It does not sleep: the packet is there already.
+                device.wait(None, None).unwrap();
+                let packet = device.read(&mut buffer).unwrap();
+                assert_eq!(packet, Some(&number.to_ne_bytes()[..]));
+            }
+        }
+    }
+}

@@ -30,6 +30,22 @@ impl Faults {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn losing(loss_ppm: u32) -> Self {
+        Self {
+            loss_ppm,
+            ..Self::default()
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn reordering(reorder_ppm: u32) -> Self {
+        Self {
+            reorder_ppm,
+            ..Self::default()
+        }
+    }
+
     /// The two directions of a path with such faults; `None` if there are none.
     pub(super) fn path(self) -> Option<Box<Path>> {
         let is_perfect = self.loss_ppm == 0 && self.duplicate_ppm == 0 && self.reorder_ppm == 0;
