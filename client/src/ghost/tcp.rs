@@ -199,6 +199,8 @@ impl Tcp {
         let behind = self.first.wrapping_sub(self.unacknowledged);
         if (1..=bytes).contains(&behind) {
             self.unacknowledged = self.first;
+            // What was missing is no more, if nothing else is on its way.
+            self.marks.misses &= self.unacknowledged != self.next;
         }
     }
 
@@ -265,6 +267,7 @@ impl Tcp {
         // It begins with what has come: what lies beyond that is new.
         let end = length + u32::from(segment.has(FIN));
         if behind < end && behind <= WINDOW_BYTES {
+            self.note_time(segment);
             let fresh = segment.payload.get(behind as usize..).unwrap_or_default();
             return self.take(fresh, segment.has(FIN));
         }
@@ -311,6 +314,9 @@ impl Tcp {
             self.resends = 0;
             let missing = self.recovery.wrapping_sub(self.unacknowledged);
             self.marks.misses = (1..=in_flight - acknowledged).contains(&missing);
+        } else if in_flight == 0 && self.next != self.end && !self.marks.has_closed {
+            // The answer to a probe of a closed window: the server is there, and may keep it closed.
+            self.resends = 0;
         }
         let window = u32::from(segment.window) << terms.server_scale;
         self.limit = segment.acknowledgement.wrapping_add(window);
