@@ -1,0 +1,314 @@
+//! Ghost peers from outside: every engine, a faulty path, rounds and holds, the open loop, a foreign server, and
+//! what is refused.
+
+mod common;
+
+use common::{directory, errors, fourtuple, has_io_uring, output, refused};
+use fourtuple_spec::engine::PROFILES;
+use serde_json::Value;
+use std::fs;
+use std::process::Command;
+
+/// Spans that make a run of half a second.
+const SHORT: &str = "--settle 10ms --warmup 20ms --duration 200ms";
+
+/// Of a million segments in each direction, so many are lost, as many doubled, as many overtaken.
+const FAULTS: &str = "--loss-ppm 20k --duplicate-ppm 20k --reorder-ppm 20k";
+
+/// The record of a run with ghost peers; `None` where this machine does not grant what they need.
+fn recorded(words: &str) -> Option<Value> {
+    let words = format!("{words} --peer ghost --json");
+    let output = output(words.split_whitespace());
+    let text = String::from_utf8_lossy(&output.stdout);
+    let record: Value = serde_json::from_str(&text)
+        .unwrap_or_else(|error| panic!("{words}: {error}: {text:?}\n{}", errors(&output)));
+    if let Some(error) = record["error"].as_str()
+        && is_refusal(error)
+    {
+        println!("skipped: {error}");
+        return None;
+    }
+    Some(record)
+}
+
+fn is_refusal(error: &str) -> bool {
+    error.contains("needs a network of its own") || error.contains("/dev/net/tun")
+}
+
+fn echoes(record: &Value) -> u64 {
+    record["throughput"]["echoes_verified"]
+        .as_u64()
+        .unwrap_or(0)
+}
+
+/// One of the ghosts' counts.
+fn counted(record: &Value, name: &str) -> u64 {
+    record["client"]["ghosts"][name]
+        .as_u64()
+        .unwrap_or_else(|| panic!("{name}: {}", record["client"]))
+}
+
+#[test]
+fn every_engine_serves_ghosts() {
+    for profile in &PROFILES {
+        if profile.needs_io_uring && !has_io_uring() {
+            println!("skipped: {} without io_uring", profile.name);
+            continue;
+        }
+        let words = format!("run --engine {} --connections 100 {SHORT}", profile.name);
+        let Some(record) = recorded(&words) else {
+            return;
+        };
+        let name = profile.name;
+        assert_eq!(record["outcome"], "ok", "{name}: {}", record["error"]);
+        assert_eq!(record["case"]["peer"], "ghost");
+        assert_eq!(record["granted"]["network"], "private");
+        assert_eq!(record["setup"]["connections_held"], 100);
+        assert_eq!(counted(&record, "lost"), 0, "{name}");
+        assert_eq!(counted(&record, "early"), 0, "{name}");
+        if profile.echoes {
+            assert_eq!(record["setup"]["connections_proved"], 100, "{name}");
+            assert!(echoes(&record) > 0, "{name}: {record}");
+        }
+    }
+}
+
+/// Sizes around what fits a segment, alone and side by side, with every set of options. Here the server's TCP is
+/// the kernel's own: what the ghosts get wrong ends a connection or brings a wrong echo.
+#[test]
+fn echoes_are_verified_whatever_the_path_does() {
+    let options = ["plain", "timestamps", "sack", "timestamps-sack"];
+    let mut options = options.into_iter().cycle();
+    let (mut resent, mut repeated) = (0, 0);
+    for bytes in [1, 64, 1460, 1461, 20_000] {
+        for depth in [1, 8] {
+            let options = options.next().unwrap_or_default();
+            let case = format!("--message-bytes {bytes} --depth {depth} --tcp-options {options}");
+            let words = format!(
+                "run --engine epoll --connections 20 --settle 10ms --warmup 20ms --duration 500ms {FAULTS} {case}"
+            );
+            let Some(record) = recorded(&words) else {
+                return;
+            };
+            assert_eq!(record["outcome"], "ok", "{case}: {}", record["error"]);
+            assert_eq!(record["setup"]["connections_proved"], 20, "{case}");
+            assert!(echoes(&record) > 0, "{case}: {record}");
+            assert!(counted(&record, "lost") > 0, "{case}: {record}");
+            resent += counted(&record, "resent");
+            repeated += counted(&record, "repeated");
+        }
+    }
+    assert!(resent > 0, "something was lost, and nothing sent again");
+    assert!(
+        repeated > 0,
+        "segments were doubled, and none was heard twice"
+    );
+}
+
+#[test]
+fn options_and_sizes_work_on_a_path_without_faults() {
+    for options in ["timestamps", "sack", "timestamps-sack"] {
+        for bytes in [1, 1461, 20_000] {
+            let case = format!("--message-bytes {bytes} --depth 4 --tcp-options {options}");
+            let Some(record) = recorded(&format!(
+                "run --engine epoll --connections 20 {SHORT} {case}"
+            )) else {
+                return;
+            };
+            assert_eq!(record["outcome"], "ok", "{case}: {}", record["error"]);
+            assert!(echoes(&record) > 0, "{case}: {record}");
+            assert_eq!(counted(&record, "early"), 0, "{case}");
+        }
+    }
+}
+
+#[test]
+fn every_ghost_echoes_once_a_round_and_once_after_the_hold() {
+    for faults in ["", FAULTS] {
+        let words = format!(
+            "hold --engine epoll --connections 200 --settle 10ms --duration 50ms --rounds 1,50,200 {faults}"
+        );
+        let Some(record) = recorded(&words) else {
+            return;
+        };
+        assert_eq!(record["outcome"], "ok", "{faults}: {}", record["error"]);
+        let rounds = record["rounds"].as_array().unwrap();
+        let seen: Vec<_> = rounds
+            .iter()
+            .map(|round| (&round["phase"], &round["active_connections"]))
+            .collect();
+        let (round, proof) = (&"round".into(), &"proof".into());
+        let expected = [(round, 1), (round, 50), (round, 200), (proof, 200)];
+        for (seen, (phase, active)) in seen.iter().zip(expected) {
+            assert_eq!(*seen, (phase, &active.into()), "{record}");
+        }
+        assert_eq!(seen.len(), expected.len());
+        assert!(rounds.iter().all(|round| round["echoes"] == 200));
+        assert_eq!(record["hold"]["connections_lost"], 0);
+    }
+}
+
+#[test]
+fn a_few_may_be_hot_while_the_others_idle() {
+    let words = format!("run --engine epoll --connections 300 --hot-connections 10 {SHORT}");
+    let Some(record) = recorded(&words) else {
+        return;
+    };
+    assert_eq!(record["outcome"], "ok", "{}", record["error"]);
+    assert_eq!(record["setup"]["connections_proved"], 300);
+    assert!(echoes(&record) > 0);
+}
+
+#[test]
+fn an_open_loop_offers_what_was_asked_for() {
+    for schedule in ["uniform", "poisson"] {
+        let words = format!(
+            "run --engine epoll --connections 20 --rate 2k --schedule {schedule} --settle 10ms --warmup 20ms \
+             --duration 500ms"
+        );
+        let Some(record) = recorded(&words) else {
+            return;
+        };
+        // A machine that is busy with something else may not keep up; then the run must say so.
+        let error = record["error"].as_str().unwrap_or("not an open loop");
+        assert!(error.contains("not an open loop"), "{error}");
+        assert_eq!(record["case"]["mode"], "open");
+        let offered = record["throughput"]["messages_offered"].as_u64().unwrap();
+        let expected = match schedule {
+            "uniform" => 990..=1_010,
+            _ => 700..=1_300,
+        };
+        assert!(
+            expected.contains(&offered),
+            "{schedule}: {offered}, not 1,000"
+        );
+        let median = |of: &str| record[of]["p50"].as_u64().unwrap();
+        // A message leaves when it is to, or later.
+        assert!(
+            median("latency_ns") >= median("service_ns"),
+            "{schedule}: {record}"
+        );
+    }
+}
+
+#[test]
+fn a_rate_that_nothing_reaches_is_no_open_loop() {
+    let words = "run --engine epoll --connections 20 --rate 3M --settle 10ms --warmup 20ms --duration 100ms";
+    let Some(record) = recorded(words) else {
+        return;
+    };
+    // Invalid where the span ends before too many messages wait, an error where it does not.
+    assert_ne!(record["outcome"], "ok", "{record}");
+    let error = record["error"].as_str().unwrap();
+    assert!(error.contains("offer less"), "{error}");
+}
+
+#[test]
+fn a_servers_bytes_are_its_own_endpoint_alone() {
+    let words = "hold --engine epoll --connections 2000 --settle 10ms --duration 10ms";
+    let Some(record) = recorded(words) else {
+        return;
+    };
+    assert_eq!(record["outcome"], "ok", "{}", record["error"]);
+    assert!(record["memory"]["kernel_bytes_per_connection"].is_number());
+    let words = format!("{words} --peer ghost");
+    let said = errors(&output(words.split_whitespace()));
+    for part in ["ghost", "the server's endpoint alone"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}
+
+/// A server that this program did not start for the run, with ghosts in the network where it is.
+#[test]
+fn a_foreign_server_is_loaded_in_its_own_network() {
+    let is_granted = Command::new("unshare").args(["-rn", "true"]).output();
+    if !is_granted.is_ok_and(|output| output.status.success()) || !has_tun() {
+        println!("skipped: no `unshare -rn`, or no /dev/net/tun");
+        return;
+    }
+    let program = fourtuple().get_program().to_string_lossy().into_owned();
+    let said = directory("ghost-foreign").join("said");
+    let script = format!(
+        "'{program}' serve --engine epoll --listen 0.0.0.0:7000 2>'{said}' & server=$!\n\
+         for wait in $(seq 600); do grep -q listens '{said}' && break; sleep 0.1; done\n\
+         '{program}' load --target 198.18.0.1:7000 --peer ghost --connections 50 {SHORT} --json\n\
+         status=$?; kill $server; exit $status",
+        said = said.display()
+    );
+    let output = Command::new("unshare")
+        .args(["-rn", "sh", "-c", &script])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", errors(&output));
+    let record: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(record["outcome"], "ok", "{}", record["error"]);
+    assert_eq!(record["setup"]["connections_proved"], 50);
+    assert!(record["case"]["engine"].is_null() && echoes(&record) > 0);
+}
+
+/// Whether a TUN device can be opened at all, by whoever runs this.
+fn has_tun() -> bool {
+    let mut options = fs::OpenOptions::new();
+    options.read(true).write(true).open("/dev/net/tun").is_ok()
+}
+
+#[test]
+fn what_ghosts_cannot_do_is_refused_with_what_would_be_right() {
+    for (words, advice) in [
+        (
+            "run --engine epoll --connections 1 --peer ghost --network host",
+            "use network = \"private\"",
+        ),
+        (
+            "run --engine epoll --connections 1 --peer ghost --mode open",
+            "set rate",
+        ),
+        (
+            "run --engine epoll --connections 1 --peer ghost --mode closed --rate 1k",
+            "use mode = \"open\"",
+        ),
+        (
+            "run --engine epoll --connections 1 --rate 1k",
+            "use peer = \"ghost\"",
+        ),
+        (
+            "run --engine epoll --connections 1 --loss-ppm 1",
+            "use peer = \"ghost\"",
+        ),
+        (
+            "run --engine epoll --connections 1 --peer ghost --loss-ppm 300k",
+            "loss_ppm is 300000; allowed is 0 to 200000",
+        ),
+        (
+            "run --engine epoll --connections 1 --peer ghost --client spin",
+            "leave client out",
+        ),
+        ("hold --price-list --peer kernel", "leave --peer out"),
+        (
+            "load --target 127.0.0.1:7000 --peer ghost --connections 1",
+            "use --target 198.18.0.1:7000",
+        ),
+    ] {
+        let said = refused(2, words.split(' '));
+        assert!(said.contains(advice), "{words}: {said}");
+    }
+}
+
+#[test]
+fn ghosts_keep_out_of_a_network_that_leads_elsewhere() {
+    let devices = fs::read_to_string("/proc/net/dev").unwrap_or_default();
+    let leads_out = devices
+        .lines()
+        .skip(2)
+        .any(|line| !line.trim_start().starts_with("lo:"));
+    if !leads_out {
+        println!("skipped: this network is nobody else's");
+        return;
+    }
+    let words = "load --target 198.18.0.1:7000 --peer ghost --connections 1";
+    let said = refused(3, words.split(' '));
+    assert!(
+        said.contains("only in a network namespace of their own"),
+        "{said}"
+    );
+}
