@@ -14,9 +14,10 @@ use super::scale::{Scale, linear_ticks, log_bounds, log_ticks};
 use super::svg::{Svg, WIDTH};
 use super::theme::Theme;
 use super::{
-    chart_cpu, chart_growth, chart_held, chart_idle, chart_latency, chart_memory, chart_model,
+    chart_cpu, chart_growth, chart_held, chart_idle, chart_judges, chart_latency, chart_memory,
+    chart_mix, chart_model,
 };
-use super::{chart_price, chart_rounds, chart_setup, chart_throughput};
+use super::{chart_open, chart_price, chart_rounds, chart_setup, chart_throughput};
 use fourtuple_spec::Record;
 
 /// One chart: what it is called and who draws it.
@@ -87,11 +88,31 @@ pub struct RestChart {
 pub const HELD_CHART: &str = "held";
 
 /// Every chart of what is in no group.
-pub const REST_CHARTS: [RestChart; 3] = [
+pub const REST_CHARTS: [RestChart; 7] = [
     RestChart {
         name: HELD_CHART,
         alternative: "Connections held on one machine, by engine and kind of peer, with what stopped each",
         draw: chart_held::of_result,
+    },
+    RestChart {
+        name: "judges",
+        alternative: "Verified echoes a second with kernel peers and with ghosts, one slope an engine",
+        draw: chart_judges::draw,
+    },
+    RestChart {
+        name: "mix-rate",
+        alternative: "Verified echoes a second of the busy connections against connections held, one line an engine and size of the hash",
+        draw: chart_mix::rates,
+    },
+    RestChart {
+        name: "mix-latency",
+        alternative: "Median and 99th percentile of latency of the busy connections against connections held",
+        draw: chart_mix::latencies,
+    },
+    RestChart {
+        name: "open",
+        alternative: "Median and 99th percentile of latency against offered load, one line an engine",
+        draw: chart_open::draw,
     },
     RestChart {
         name: "prices",

@@ -104,14 +104,19 @@ impl Shape {
 
     /// In words: `64-byte messages, depth 1, closed loop, kernel peers`.
     pub fn words(&self) -> String {
+        let settings = self.with_settings();
         format!(
-            "{}-byte messages, depth {}, {} loop, {} peers{}",
-            super::format::whole(f64::from(self.message_bytes)),
-            self.depth,
-            kebab(&self.mode),
-            kebab(&self.peer),
-            self.with_settings(),
+            "{}, {} peers{settings}",
+            self.load_words(),
+            kebab(&self.peer)
         )
+    }
+
+    /// The load alone, whoever offers it: `64-byte messages, depth 1, closed loop`.
+    pub fn load_words(&self) -> String {
+        let bytes = super::format::whole(f64::from(self.message_bytes));
+        let mode = kebab(&self.mode);
+        format!("{bytes}-byte messages, depth {}, {mode} loop", self.depth)
     }
 
     /// What stands behind the load where it, or the network, is not the usual one.

@@ -15,6 +15,21 @@ pub fn p50(record: &Record) -> Option<f64> {
     record.latency_ns.p50.map(|value| value as f64)
 }
 
+/// 90th percentile of latency, nanoseconds.
+pub fn p90(record: &Record) -> Option<f64> {
+    record.latency_ns.p90.map(|value| value as f64)
+}
+
+/// Median of service time, nanoseconds.
+pub fn service_p50(record: &Record) -> Option<f64> {
+    record.service_ns.p50.map(|value| value as f64)
+}
+
+/// 99th percentile of service time, nanoseconds.
+pub fn service_p99(record: &Record) -> Option<f64> {
+    record.service_ns.p99.map(|value| value as f64)
+}
+
 /// 99th percentile of latency, nanoseconds.
 pub fn p99(record: &Record) -> Option<f64> {
     record.latency_ns.p99.map(|value| value as f64)

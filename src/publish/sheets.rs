@@ -3,9 +3,8 @@
 use super::group::{Group, groups};
 use super::model::models;
 use super::sheet::Sheet;
-use super::{
-    sheet_ceiling, sheet_endpoint, sheet_mix, sheet_model, sheet_price, sheet_rounds, sheet_share,
-};
+use super::{sheet_ceiling, sheet_endpoint, sheet_judges, sheet_mix, sheet_model};
+use super::{sheet_open, sheet_price, sheet_rounds, sheet_share};
 use fourtuple_spec::Record;
 
 /// Everything that a group of ordinary runs has to say about memory, by model and by ledger.
@@ -29,6 +28,8 @@ pub fn of_group(group: &Group<'_>, all: &[Record]) -> Vec<Sheet> {
 pub fn of_rest(records: &[Record]) -> Vec<Sheet> {
     let mut sheets = Vec::new();
     sheets.extend(sheet_ceiling::sheet(records));
+    sheets.extend(sheet_judges::sheets(records));
+    sheets.extend(sheet_open::sheets(records));
     sheets.extend(sheet_endpoint::sheet(&[records]));
     sheets.extend(sheet_mix::sheet(records));
     sheets.extend(sheet_price::sheet(records));
@@ -53,9 +54,11 @@ pub fn terminal(records: &[Record]) -> Vec<Sheet> {
 pub fn front(records: &[Record], has_idle_chart: bool) -> Vec<Sheet> {
     let mut sheets = Vec::new();
     sheets.extend(sheet_ceiling::sheet(records));
+    sheets.extend(sheet_judges::sheets(records));
     if !has_idle_chart {
         sheets.extend(sheet_mix::sheet(records));
     }
+    sheets.extend(sheet_open::sheets(records));
     sheets.extend(sheet_price::remedies(records));
     sheets
 }

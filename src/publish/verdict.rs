@@ -92,21 +92,35 @@ pub fn verdicts(group: &Group<'_>) -> Option<Verdicts> {
         let points = others.filter_map(|series| Some((series, series.point(base.connections)?)));
         verdicts
             .comparisons
-            .extend(points.filter_map(|(series, point)| {
-                let pairs = pairs(point, base);
-                let ratio = statistics::log_ratios(&pairs)?;
-                Some(comparison(
-                    &series.name,
-                    base.connections,
-                    &pairs,
-                    &ratio,
-                    noise,
-                ))
-            }));
+            .extend(points.filter_map(|(series, point)| compare(&series.name, point, base, noise)));
     }
     adjust(&mut verdicts.comparisons);
     verdicts.floor_shares = floor_shares(group, &arms);
     (!verdicts.comparisons.is_empty() || !verdicts.floor_shares.is_empty()).then_some(verdicts)
+}
+
+/// One point against another, paired within repeats; `None` without a pair of valid runs.
+///
+/// The probability is not adjusted: that is for who knows how many comparisons there are.
+pub fn compare(
+    name: &str,
+    point: &Point<'_>,
+    base: &Point<'_>,
+    noise: Option<f64>,
+) -> Option<Comparison> {
+    let pairs = pairs(point, base);
+    let log_ratios = statistics::log_ratios(&pairs)?;
+    let interval = statistics::paired_ratio(&pairs);
+    let mean = log_ratios.iter().sum::<f64>() / log_ratios.len() as f64;
+    Some(Comparison {
+        connections: base.connections,
+        name: name.to_owned(),
+        ratio: mean.exp(),
+        interval,
+        pairs: pairs.len(),
+        p_value: statistics::sign_flip_p_value(&log_ratios),
+        verdict: interval.map_or(Verdict::Open, |interval| judge(&interval, noise)),
+    })
 }
 
 /// How far the two arms of the A/A pair differ: the far end of the interval of their ratio, above 1.
@@ -138,26 +152,6 @@ fn pairs(point: &Point<'_>, base: &Point<'_>) -> Vec<(f64, f64)> {
         .into_iter()
         .filter_map(|repeat| Some((rate(point, repeat)?, rate(base, repeat)?)))
         .collect()
-}
-
-fn comparison(
-    name: &str,
-    connections: u32,
-    pairs: &[(f64, f64)],
-    log_ratios: &[f64],
-    noise: Option<f64>,
-) -> Comparison {
-    let interval = statistics::paired_ratio(pairs);
-    let mean = log_ratios.iter().sum::<f64>() / log_ratios.len() as f64;
-    Comparison {
-        connections,
-        name: name.to_owned(),
-        ratio: mean.exp(),
-        interval,
-        pairs: pairs.len(),
-        p_value: statistics::sign_flip_p_value(log_ratios),
-        verdict: interval.map_or(Verdict::Open, |interval| judge(&interval, noise)),
-    }
 }
 
 /// A difference needs an interval without 1, and to lie outside the A/A width; without an A/A arm
@@ -213,7 +207,8 @@ fn floor_shares(group: &Group<'_>, arms: &[&Series<'_>]) -> Vec<(u32, String, f6
     shares
 }
 
-fn is_arm(series: &Series<'_>) -> bool {
+/// Whether an arm serves, and is no control and no floor.
+pub fn is_arm(series: &Series<'_>) -> bool {
     !series.is_control && series.engine != FLOOR && series.engine.profile().echoes
 }
 
