@@ -10,8 +10,10 @@ use fourtuple_spec::record::{ClientCounters, Round};
 use fourtuple_spec::{Case, Mode};
 use std::time::{Duration, Instant};
 
-/// Without an echo for so long, a run is given up.
+/// Without an echo for so long, a run is given up. A server's kernel that loses much doubles its patience with
+/// each loss, and may say nothing for longer.
 const STALL: Duration = Duration::from_secs(10);
+const STALL_FAULTY: Duration = Duration::from_secs(60);
 const BIN_NS: u64 = 100_000_000;
 
 /// What to do next.
@@ -32,6 +34,7 @@ pub(crate) enum Stage {
 /// Conducts one measurement.
 pub(crate) struct Conductor {
     clock: Instant,
+    stall: Duration,
     warmup_ns: u64,
     measure_ns: u64,
     /// Connections that take part.
@@ -62,6 +65,10 @@ impl Conductor {
         let bins = case.measure_ms.div_ceil(BIN_NS / 1_000_000) as usize;
         Self {
             clock: Instant::now(),
+            stall: match case.has_faults() {
+                true => STALL_FAULTY,
+                false => STALL,
+            },
             warmup_ns: case.warmup_ms * 1_000_000,
             measure_ns: case.measure_ms * 1_000_000,
             connections,
@@ -202,7 +209,7 @@ impl Conductor {
         if self.stage == Stage::Quieting && self.in_flight == 0 {
             return Ok(true);
         }
-        if now_ns > self.last_echo_ns + STALL.as_nanos() as u64 {
+        if now_ns > self.last_echo_ns + self.stall.as_nanos() as u64 {
             return Err(self.stalled());
         }
         Ok(false)
@@ -213,7 +220,7 @@ impl Conductor {
         LoadError::new(format!(
             "no echo for {} s with {} messages in flight ({} of {} connections had echoed): the \
              server is stopped, or it drops or withholds bytes",
-            STALL.as_secs(),
+            self.stall.as_secs(),
             self.in_flight,
             self.warmed.min(self.connections),
             self.connections,

@@ -16,8 +16,9 @@ use super::segment::{ACK, FIN, PSH, RST, SYN, Segment};
 const WINDOW: u16 = u16::MAX;
 /// The same in bytes, by which a segment is judged to be in the window or out of it.
 const WINDOW_BYTES: u32 = (WINDOW as u32) << super::segment::WINDOW_SCALE;
-/// Times in a row that something is sent again before the connection is given up.
-const RESENDS_MAX: u8 = 20;
+/// Times in a row that something is sent again before the connection is given up. On a path that loses much, the
+/// server doubles its own patience again and again, and was seen to be silent for six seconds.
+const RESENDS_MAX: u8 = 120;
 
 /// What all connections of a run have in common, as far as the server has said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
