@@ -24,6 +24,8 @@ mod states;
 mod table;
 mod tcp;
 #[cfg(test)]
+mod tcp_tests;
+#[cfg(test)]
 mod tests;
 
 pub use address::{GHOST_PREFIX_BITS, GHOST_SERVER_ADDRESS};
