@@ -294,6 +294,58 @@ fn what_ghosts_cannot_do_is_refused_with_what_would_be_right() {
     }
 }
 
+/// The record of a run by a shell that first does something in namespaces of its own; `None` without unshare(1).
+fn refused_after(namespaces: &str, preparation: &str) -> Option<Value> {
+    let script = format!("{preparation} && echo ready >&2 && exec \"$0\" \"$@\"");
+    let words = format!("run --engine epoll --connections 10 --peer ghost {SHORT} --json");
+    let output = Command::new("unshare")
+        .args(namespaces.split_whitespace())
+        .args(["sh", "-c", &script, env!("CARGO_BIN_EXE_fourtuple")])
+        .args(words.split_whitespace())
+        .output()
+        .ok()?;
+    if !errors(&output).contains("ready") {
+        println!("skipped: no such namespaces here");
+        return None;
+    }
+    assert_eq!(output.status.code(), Some(3), "{}", errors(&output));
+    Some(common::record(&output))
+}
+
+#[test]
+fn refused_namespaces_are_said_and_nothing_is_run_elsewhere() {
+    let Some(record) = refused_after(
+        "--user --map-root-user",
+        "echo 0 > /proc/sys/user/max_user_namespaces && echo 0 > /proc/sys/user/max_net_namespaces",
+    ) else {
+        return;
+    };
+    let error = record["error"].as_str().unwrap();
+    assert!(error.contains("needs a network of its own"), "{error}");
+    assert!(
+        error.contains("user.max_user_namespaces is 0; `sysctl"),
+        "{error}"
+    );
+    assert!(record["granted"]["network"].is_null(), "{record}");
+    assert_eq!(record["warnings"].as_array().unwrap().len(), 0, "{record}");
+}
+
+#[test]
+fn a_missing_device_is_said_with_what_brings_it() {
+    if recorded(&format!("run --engine epoll --connections 1 {SHORT}")).is_none() {
+        return;
+    }
+    let Some(record) = refused_after(
+        "--user --map-root-user --mount",
+        "mount -t tmpfs none /dev/net",
+    ) else {
+        return;
+    };
+    let error = record["error"].as_str().unwrap();
+    assert!(error.contains("/dev/net/tun"), "{error}");
+    assert!(error.contains("modprobe tun"), "{error}");
+}
+
 #[test]
 fn ghosts_keep_out_of_a_network_that_leads_elsewhere() {
     let devices = fs::read_to_string("/proc/net/dev").unwrap_or_default();

@@ -58,16 +58,16 @@ impl Run<'_> {
     fn first_network(&mut self) -> Result<(Network, SocketAddr), Halt> {
         let refusal = self.context.private_refusal.as_ref();
         let is_private = self.case.network == NetworkChoice::Private && refusal.is_none();
+        if self.case.peer == Peer::Ghost && !is_private {
+            let reason = refusal.map_or("the case asks for the host's", String::as_str);
+            return Err(Halt::failed(no_network_for_ghosts(reason)));
+        }
         let granted = &mut self.record.granted;
         granted.network = Some(if is_private { "private" } else { "host" }.to_owned());
         if is_private {
             let listen = (Ipv4Addr::UNSPECIFIED, PRIVATE_SERVER_PORT).into();
             let sysctls = sysctls(&self.case, &has_sysctl);
             return Ok((Network::Create(sysctls), listen));
-        }
-        if self.case.peer == Peer::Ghost {
-            let reason = refusal.map_or("the case asks for the host's", String::as_str);
-            return Err(Halt::failed(no_network_for_ghosts(reason)));
         }
         if self.case.network == NetworkChoice::Private {
             granted.network_reason = refusal.cloned();
