@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn it_names_both_kinds_and_what_stopped_the_growth() {
-        let records = vec![
+        let records = [
             fixture::ceiling(Engine::Uring, 2_400_000),
             fixture::ghost(fixture::ceiling(Engine::Uring, 5_400_000)),
             fixture::held(Engine::Epoll, 100_000, 0),

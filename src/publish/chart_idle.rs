@@ -5,7 +5,8 @@ use super::chart::{Spread, up};
 use super::facts;
 use super::format;
 use super::frame::{self, HorizontalAxis, MARGIN, PLOT_BOTTOM, PLOT_TOP, Panel, VerticalAxis};
-use super::kind::{Kind, of_kind};
+use super::group::{kebab, memory_scope};
+use super::kind::{Kind, of_kind, path_words};
 use super::labels::{Area, place, text_width};
 use super::metric;
 use super::mix::{Mix, mixes};
@@ -15,7 +16,7 @@ use super::svg::{Anchor, Span, Stroke, Svg, WIDTH};
 use super::theme::Theme;
 use crate::statistics::median;
 use fourtuple_spec::record::Outcome;
-use fourtuple_spec::{Engine, HotPlacement, Record};
+use fourtuple_spec::{Case, Engine, HotPlacement, Record};
 
 /// One engine on the chart.
 struct Dot {
@@ -40,11 +41,13 @@ pub fn draw(records: &[Record], theme: &Theme) -> Option<String> {
         .filter(is_plain)
         .max_by_key(|mix| (mix.case.connections, mix.case.hot()))?;
     let (connections, hot) = (largest.case.connections, largest.case.hot());
-    let base = null_bytes(records, connections);
+    let base = null_bytes(records, largest.case);
     let chosen = all.iter().filter(is_plain).filter(|mix| {
         (mix.case.connections, mix.case.hot()) == (connections, hot)
             && mix.case.message_bytes == largest.case.message_bytes
             && mix.case.depth == largest.case.depth
+            && mix.case.peer == largest.case.peer
+            && path_words(mix.case) == path_words(largest.case)
     });
     let dots: Vec<Dot> = chosen.filter_map(|mix| dot(mix, base)).collect();
     if dots.len() < 2 {
@@ -57,13 +60,16 @@ pub fn draw(records: &[Record], theme: &Theme) -> Option<String> {
         count(connections)
     );
     let asked = format!(
-        "{}-byte messages, depth {}",
-        largest.case.message_bytes, largest.case.depth
+        "{}-byte messages, depth {}, {} peers",
+        largest.case.message_bytes,
+        largest.case.depth,
+        kebab(&largest.case.peer)
     );
     let runs = largest.point.valid_runs().count();
     let runs = (runs > 0).then(|| format!("{} a dot", format::counted(runs, "run")));
     let subtitle = facts::origin(&of_kind(records, Kind::Hot), &asked, runs);
-    Some(chart(theme, (&title, &subtitle), &dots, base))
+    let scope = memory_scope(largest.case.peer);
+    Some(chart(theme, (&title, &subtitle), &dots, (base, scope)))
 }
 
 fn dot(mix: &Mix<'_>, base: Option<f64>) -> Option<Dot> {
@@ -82,11 +88,12 @@ fn dot(mix: &Mix<'_>, base: Option<f64>) -> Option<Dot> {
 }
 
 /// Kernel memory of a connection that nobody waits for, at as many of them.
-fn null_bytes(records: &[Record], connections: u32) -> Option<f64> {
+fn null_bytes(records: &[Record], mix: &Case) -> Option<f64> {
     let is_control = |record: &&Record| {
         Kind::of(record) != Kind::Price
             && record.case.engine == Some(Engine::Null)
-            && record.case.connections == connections
+            && record.case.connections == mix.connections
+            && record.case.peer == mix.peer
             && record.case.sysctls.is_empty()
             && record.outcome == Outcome::Ok
     };
@@ -98,7 +105,7 @@ fn chart(
     theme: &Theme,
     (title, subtitle): (&str, &str),
     dots: &[Dot],
-    base: Option<f64>,
+    (base, scope): (Option<f64>, &str),
 ) -> String {
     let highest = dots
         .iter()
@@ -119,7 +126,7 @@ fn chart(
         title: if base.is_some() {
             "bytes of an idle connection: kernel above null, and user memory of the server"
         } else {
-            "bytes of an idle connection: kernel, both endpoints, and user memory of the server"
+            "bytes of an idle connection: kernel, and user memory of the server"
         },
         ticks: &named,
     };
@@ -130,7 +137,7 @@ fn chart(
     };
     frame::axes(&mut svg, &panel, &horizontal, &vertical);
     scatter(&mut svg, &panel, dots);
-    frame::caption(&mut svg, &caption(dots, base));
+    frame::caption(&mut svg, &caption(dots, base, scope));
     svg.finish(title, &format!("{subtitle}. {}", describe(dots)))
 }
 
@@ -214,15 +221,17 @@ fn words(dot: &Dot) -> String {
     format!("{}, {}", format::bytes(dot.bytes), format::short(dot.rate))
 }
 
-fn caption(dots: &[Dot], base: Option<f64>) -> Vec<String> {
+fn caption(dots: &[Dot], base: Option<f64>, scope: &str) -> Vec<String> {
     let mut sentences = vec!["Up and to the left is better.".to_owned()];
     if let Some(base) = base {
         sentences.push(format!(
-            "null, which never arms, takes {} of the kernel's for both endpoints.",
+            "null, which never arms, takes {} of the kernel's, of {scope}.",
             format::bytes(base)
         ));
     } else {
-        sentences.push("The horizontal axis does not begin at zero.".to_owned());
+        sentences.push(format!(
+            "Kernel memory is of {scope}. The horizontal axis does not begin at zero."
+        ));
     }
     if dots.iter().any(|dot| dot.interval.is_some()) {
         sentences.push("Bars: 95 % interval over runs.".to_owned());

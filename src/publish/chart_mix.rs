@@ -1,6 +1,6 @@
 //! The busy connections' rate and latency against how many connections lie idle beside them.
 
-use super::chart::{Course, Spread, course_chart};
+use super::chart::{Course, LineChart, Spread, course_chart};
 use super::facts;
 use super::format;
 use super::group::{Shape, kebab};
@@ -27,67 +27,65 @@ struct Chosen<'a, 'b> {
 
 /// Draws the rates; `None` where no engine has two counts of connections under the same busy ones.
 pub fn rates(records: &[Record], theme: &Theme) -> Option<String> {
-    let panels: [(&str, Metric); 1] = [("verified echoes a second", metric::rate)];
-    let form = (
-        format::short as fn(f64) -> String,
-        format::short as fn(f64) -> String,
-    );
-    draw(records, theme, &panels, Spread::FromZero, form)
+    let chart = LineChart {
+        title: "Rate",
+        panels: &[("verified echoes a second", metric::rate)],
+        form: format::short,
+        tick_form: format::short,
+        spread: Spread::FromZero,
+    };
+    draw(records, theme, &chart)
 }
 
 /// Draws the latencies; `None` where the rates have no chart either.
 pub fn latencies(records: &[Record], theme: &Theme) -> Option<String> {
-    let panels: [(&str, Metric); 2] = [("p50", metric::p50), ("p99", metric::p99)];
-    let form = (
-        format::duration_ns as fn(f64) -> String,
-        format::duration_tick as fn(f64) -> String,
-    );
-    draw(records, theme, &panels, Spread::Log, form)
+    let chart = LineChart {
+        title: "Latency",
+        panels: &[("p50", metric::p50), ("p99", metric::p99)],
+        form: format::duration_ns,
+        tick_form: format::duration_tick,
+        spread: Spread::Log,
+    };
+    draw(records, theme, &chart)
 }
 
-fn draw(
-    records: &[Record],
-    theme: &Theme,
-    panels: &[(&str, Metric)],
-    spread: Spread,
-    (form, tick_form): (fn(f64) -> String, fn(f64) -> String),
-) -> Option<String> {
+fn draw(records: &[Record], theme: &Theme, asked: &LineChart<'_>) -> Option<String> {
     let all = mixes(records);
     let chosen = chosen(&all)?;
-    let of_panel = |metric: Metric| series(&chosen, metric, form, theme);
+    let panels = asked.panels.iter();
     let drawn: Vec<(&str, Vec<Line>)> = panels
-        .iter()
-        .map(|(title, metric)| (*title, of_panel(*metric)))
+        .map(|(title, metric)| (*title, series(&chosen, *metric, asked.form, theme)))
         .collect();
-    let what = if panels.len() > 1 { "Latency" } else { "Rate" };
     let title = format!(
-        "{what} of {} busy connections among idle ones, {} peers",
+        "{} of {} busy connections among idle ones, {} peers",
+        asked.title,
         format::whole(f64::from(chosen.hot)),
         kebab(&chosen.shape.peer)
     );
-    let runs: Vec<&Record> = chosen
-        .mixes
-        .iter()
-        .flat_map(|mix| &mix.point.runs)
-        .copied()
-        .collect();
-    let most = chosen
-        .mixes
-        .iter()
-        .map(|mix| mix.point.valid_runs().count())
-        .max();
-    let most = most.map(|runs| format!("{} a point at most", format::counted(runs, "run")));
-    let subtitle = facts::origin(&runs, &chosen.shape.load_words(), most);
     let chart = Course {
         title: &title,
-        subtitle: &subtitle,
+        subtitle: &subtitle(&chosen),
         across: "connections held, busy and idle",
         panels: &drawn,
-        spread: (Spread::FromZero, spread),
-        tick_form,
+        spread: (Spread::FromZero, asked.spread),
+        tick_form: asked.tick_form,
         caption: &caption(&chosen, &drawn),
     };
     course_chart(theme, &chart)
+}
+
+fn subtitle(chosen: &Chosen<'_, '_>) -> String {
+    let mixes = || chosen.mixes.iter();
+    let runs = mixes().flat_map(|mix| &mix.point.runs);
+    let runs: Vec<&Record> = runs.copied().collect();
+    let most = mixes().map(|mix| mix.point.valid_runs().count()).max();
+    let most = most.map(|runs| format!("{} a point at most", format::counted(runs, "run")));
+    let load = format!(
+        "{}{}",
+        chosen.shape.load_words(),
+        chosen.shape.with_settings()
+    );
+    facts::origin(&runs, &load, most)
 }
 
 /// Of all busy sets those with most points: spread over all connections, with the network's own settings or

@@ -89,7 +89,7 @@ fn caption(drawn: &[(&str, Vec<Line>)]) -> Vec<String> {
         sentences.push("Bands: 95 % interval over runs.".to_owned());
     }
     let is_invalid = |mark: &&Mark| mark.is_hollow || !mark.strays.is_empty();
-    if marks.iter().any(|mark| is_invalid(&mark)) {
+    if marks.iter().any(is_invalid) {
         sentences.push("Hollow: invalid runs.".to_owned());
     }
     sentences

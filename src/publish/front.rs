@@ -18,8 +18,8 @@ use super::tables;
 use super::theme::LIGHT;
 use super::verdict::verdicts;
 use super::{sheet_endpoint, sheet_held};
-use fourtuple_spec::Record;
 use fourtuple_spec::record::Outcome;
+use fourtuple_spec::{Peer, Record};
 use std::io;
 use std::path::{Component, Path};
 
@@ -239,7 +239,11 @@ fn most_held(records: &[&Record]) -> Option<String> {
         .filter(|record| record.setup.connections_held == most);
     let mut engines: Vec<String> = Vec::new();
     for record in largest.clone() {
-        let name = format!("`{}`{}", record.case.arm(), processes(record));
+        let ghosts = match record.case.peer {
+            Peer::Ghost => " with ghosts at the other end",
+            Peer::Kernel => "",
+        };
+        let name = format!("`{}`{}{ghosts}", record.case.arm(), processes(record));
         if !engines.contains(&name) {
             engines.push(name);
         }

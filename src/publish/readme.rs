@@ -9,8 +9,8 @@ use super::sheets;
 use super::svg;
 use super::tables;
 use super::verdict::{Comparison, Verdict, Verdicts, verdicts};
-use fourtuple_spec::Record;
 use fourtuple_spec::record::Outcome;
+use fourtuple_spec::{Mode, Peer, Record};
 
 /// The whole README.
 pub fn readme(
@@ -220,17 +220,49 @@ fn host(records: &[&Record]) -> String {
     format!("## Host\n\n{table}\n")
 }
 
+/// What numbers with kernel peers leave out.
+const OF_KERNEL_PEERS: [&str; 3] = [
+    "The traffic ran over loopback: no network card, no wire, no loss. Rates between machines are others.",
+    "Both ends were on one machine. What the client costs is part of every rate, so CPU time an echo \
+     separates servers better than the rate does.",
+    "On loopback the softirq work of receiving runs on the sender's core, and is charged to the sender: \
+     part of the server's receiving is in the client's CPU time, and the reverse.",
+];
+
+/// What numbers with ghosts leave out.
+const OF_GHOSTS: [&str; 3] = [
+    "Ghosts hold no socket: what is measured is the server's endpoint alone. They are a TCP of this program, \
+     without congestion control, behind a TUN device: no network card, no wire, and no loss but what a case asks for.",
+    "The ghosts' side runs on a core of this machine. Where that core is busy all of the time, the rate is its as \
+     much as the server's: the warnings say where.",
+    "Through a TUN device the kernel receives a segment in the context of who wrote it, so part of the server's \
+     receiving is in the ghosts' CPU time.",
+];
+
 fn limits_of_meaning(records: &[&Record]) -> String {
-    let mut points = vec![
-        "The traffic ran over loopback: no network card, no wire, no loss. Rates between machines are others.",
-        "Both ends were on one machine. What the client costs is part of every rate, so CPU time an echo \
-         separates servers better than the rate does.",
-        "On loopback the softirq work of receiving runs on the sender's core, and is charged to the sender: \
-         part of the server's receiving is in the client's CPU time, and the reverse.",
-    ];
+    let has = |peer: Peer| records.iter().any(|record| record.case.peer == peer);
+    let mut points = Vec::new();
+    if has(Peer::Kernel) || !has(Peer::Ghost) {
+        points.extend(OF_KERNEL_PEERS);
+    }
+    if has(Peer::Ghost) {
+        points.extend(OF_GHOSTS);
+    }
+    if has(Peer::Ghost) && has(Peer::Kernel) {
+        points.push(
+            "Two kinds of peers ran. Memory is of both endpoints with kernel peers and of the server's alone \
+             with ghosts, and a rate is of another path: compare engines within a kind, and kinds only where a \
+             table does.",
+        );
+    }
+    if records.iter().any(|record| record.case.has_faults()) {
+        points.push(
+            "Segments were lost, doubled or overtaken on purpose in some runs, at random: their tables say how many of a million.",
+        );
+    }
     if records
         .iter()
-        .any(|record| kebab(&record.case.mode) == "closed")
+        .any(|record| record.case.mode == Mode::Closed)
     {
         points.push(
             "The loop was closed: the next message leaves when an echo has come back, so latency here is \

@@ -1,6 +1,7 @@
 //! Busy connections among idle ones, as a table.
 
 use super::format::{MISSING, duration_ns, or_missing, percent, rate, ratio, whole};
+use super::group::kebab;
 use super::kind::settings_after;
 use super::metric;
 use super::mix::{self, Mix, Ratio};
@@ -22,9 +23,10 @@ pub fn sheet(records: &[Record]) -> Option<Sheet> {
         .collect();
     let mut sheet = Sheet::new(
         "Busy connections among idle ones",
-        1,
+        2,
         &[
             "engine",
+            "peers",
             "hot",
             "of",
             "which",
@@ -60,6 +62,7 @@ fn mix_row(mix: &Mix<'_>) -> Vec<String> {
     };
     vec![
         format!("{}{settings}", mix.case.arm()),
+        kebab(&mix.case.peer),
         whole(f64::from(mix.case.hot())),
         whole(f64::from(mix.case.connections)),
         mix.placement().to_owned(),

@@ -31,12 +31,15 @@ fn sheet(key: &Key, loads: &[Load<'_>]) -> Sheet {
         ],
     );
     sheet.rows = loads.iter().map(row).collect();
+    let busy = match key.hot < key.connections {
+        true => format!("{} of them", whole(f64::from(key.hot))),
+        false => "all of them".to_owned(),
+    };
     sheet.intro = format!(
-        "{} connections, {} of them busy; {}. Latency is from the time at which a message was to leave, service \
+        "{} connections, {busy} busy; {}. Latency is from the time at which a message was to leave, service \
          time from when it did. Served is echoes to what was offered: below 100 % the server did not keep up, and \
          latency grows with the length of the run. Percentiles are means over runs; the longest is of all runs.",
         whole(f64::from(key.connections)),
-        whole(f64::from(key.hot)),
         key.words
     );
     sheet

@@ -4,12 +4,13 @@ use super::format::{
     bytes, counted, decimal_bytes, duration_ns, or_missing, percent, ratio, shortened, whole,
 };
 use super::group::{MEMORY_CONNECTIONS_MIN, Shape, kebab};
+use super::kind::path_words;
 use super::ledger;
 use super::point::Point;
 use super::share;
 use super::table::wrapped;
-use fourtuple_spec::record::Round;
-use fourtuple_spec::{Engine, Peer, Record};
+use fourtuple_spec::record::{LatencyNs, Round};
+use fourtuple_spec::{Engine, Mode, Peer, Record};
 
 const WIDTH: usize = 80;
 const INDENT: usize = 14;
@@ -24,6 +25,7 @@ pub fn summary(record: &Record) -> String {
             text.push_str(&format!("  {name:width$}{part}\n", width = INDENT - 2));
         }
     };
+    line("peers", Some(peers(record)));
     line("held", held(record));
     line("ceiling", ceiling(record));
     line("set-up", setup(record));
@@ -33,6 +35,7 @@ pub fn summary(record: &Record) -> String {
     line("hold", hold(record));
     line("rate", rate(record));
     line("latency", latency(record));
+    line("service", service(record));
     line("CPU an echo", cpu(record));
     line("memory", memory(record));
     line("whose", whose(record));
@@ -48,6 +51,7 @@ pub fn summary(record: &Record) -> String {
     for note in unseen(record) {
         line("not seen", Some(note));
     }
+    line("segments", segments(record));
     line("noise", noise(record));
     line("network", network(record));
     line(
@@ -59,6 +63,37 @@ pub fn summary(record: &Record) -> String {
         line("warning", Some(warning.clone()));
     }
     text.replace('\u{a0}', " ")
+}
+
+/// Who was at the other end, and so what a figure of memory is of.
+fn peers(record: &Record) -> String {
+    let case = &record.case;
+    let who = match case.peer {
+        Peer::Kernel => "kernel sockets: both endpoints are on this machine",
+        Peer::Ghost => "ghosts: the server's endpoint alone",
+    };
+    match path_words(case).as_str() {
+        "" => who.to_owned(),
+        path => format!("{who}; {path}"),
+    }
+}
+
+/// What of the ghosts' segments was out of the ordinary; nothing where all went straight.
+fn segments(record: &Record) -> Option<String> {
+    let ghosts = record.client.ghosts.as_ref()?;
+    let odd = [
+        (ghosts.resent, "sent again"),
+        (ghosts.repeated, "repeated"),
+        (ghosts.early, "early"),
+        (ghosts.lost, "lost on purpose"),
+        (ghosts.foreign, "foreign"),
+    ];
+    let odd = odd.iter().filter(|(count, _)| *count > 0);
+    let odd: Vec<String> = odd
+        .map(|(count, what)| format!("{} {what}", whole(*count as f64)))
+        .collect();
+    let all = ghosts.sent + ghosts.received;
+    (!odd.is_empty()).then(|| format!("of {}: {}", whole(all as f64), odd.join(" · ")))
 }
 
 fn held(record: &Record) -> Option<String> {
@@ -212,13 +247,30 @@ fn rate(record: &Record) -> Option<String> {
     let seconds = throughput
         .seconds
         .map_or(String::new(), |seconds| format!(" in {seconds:.1} s"));
+    let offered = record.case.rate.filter(|_| record.case.mode == Mode::Open);
+    let offered = offered.map(|offered| format!(", {} offered", whole(f64::from(offered))));
+    let offered = offered.unwrap_or_default();
     Some(format!(
-        "{rate} echoes a second ({verified} verified{seconds})"
+        "{rate} echoes a second{offered} ({verified} verified{seconds})"
     ))
 }
 
 fn latency(record: &Record) -> Option<String> {
-    let latency = &record.latency_ns;
+    let from = match record.case.mode {
+        Mode::Closed => "closed loop",
+        Mode::Open => "open loop, from the intended time",
+    };
+    Some(format!("{} ({from})", percentiles(&record.latency_ns)?))
+}
+
+/// What of an open loop's latency was not waiting to be sent.
+fn service(record: &Record) -> Option<String> {
+    let is_open = record.case.mode == Mode::Open;
+    let service = percentiles(&record.service_ns).filter(|_| is_open)?;
+    Some(format!("{service} (from the sending)"))
+}
+
+fn percentiles(latency: &LatencyNs) -> Option<String> {
     latency.p50?;
     let named = [
         ("p50", latency.p50),
@@ -228,11 +280,7 @@ fn latency(record: &Record) -> Option<String> {
         ("max", latency.max),
     ];
     let parts = named.map(|(name, value)| format!("{name}\u{a0}{}", duration(value)));
-    Some(format!(
-        "{} ({} loop)",
-        parts.join(" · "),
-        kebab(&record.case.mode)
-    ))
+    Some(parts.join(" · "))
 }
 
 fn duration(value: Option<u64>) -> String {
@@ -360,6 +408,49 @@ mod tests {
         assert!(
             !plain.contains("ledger") && !plain.contains("witness"),
             "{plain}"
+        );
+    }
+
+    #[test]
+    fn ghosts_are_named_and_only_odd_segments_are_counted() {
+        let mut record = fixture::ghost(fixture::record(Engine::Uring, 10_000, 0));
+        let text = summary(&record);
+        let scope = "ghosts: the server's endpoint alone";
+        assert!(text.contains(scope) && !text.contains("segments"), "{text}");
+        let ghosts = record.client.ghosts.as_mut().unwrap();
+        (ghosts.resent, ghosts.early) = (12, 3_400);
+        record.case.loss_ppm = 1_000;
+        let text = summary(&record);
+        assert!(text.contains(&format!("{scope}; 1,000 ppm lost")), "{text}");
+        assert!(
+            text.contains("of 2,000,000: 12 sent again · 3,400 early"),
+            "{text}"
+        );
+        let kernel = summary(&fixture::record(Engine::Uring, 10_000, 0));
+        assert!(
+            kernel.contains("both endpoints") && !kernel.contains("ghost"),
+            "{kernel}"
+        );
+    }
+
+    #[test]
+    fn an_open_loop_says_what_was_offered_and_both_times() {
+        let text = summary(&fixture::open(Engine::Uring, 50_000, 0));
+        for words in [
+            "50,000 offered",
+            "from the intended time",
+            "from the sending",
+        ] {
+            assert!(text.contains(words), "{words}\n{text}");
+        }
+        assert!(
+            text.lines().all(|line| line.chars().count() <= 80),
+            "{text}"
+        );
+        let closed = summary(&fixture::record(Engine::Uring, 1_000, 0));
+        assert!(
+            !closed.contains("service") && closed.contains("(closed loop)"),
+            "{closed}"
         );
     }
 
