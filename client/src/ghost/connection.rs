@@ -1,13 +1,21 @@
-//! One connection's state machine: what has been heard goes in, what is to be sent comes out. No I/O.
+//! One connection on its way to a state: what has been heard goes in, what is to be sent comes out. No I/O.
+//!
+//! Numbers, windows and what is sent again are [`Tcp`]'s; here is what the script makes of them.
 
 use super::script::{Farewell, Script, Sends};
-use super::segment::{ACK, FIN, PSH, RST, SEGMENT_BYTES, SYN, Segment};
-use super::tcp::Reply;
+use super::segment::{ACK, RST, SEGMENT_BYTES, SYN, Segment};
+use super::tcp::{self, Reply, Tcp, Terms, answer_without_state, opening};
 
-/// Times in a row that something is sent again before the connection is given up: five seconds.
+/// Times in a row that a SYN is sent again before the connection is given up: five seconds.
 const RESENDS_MAX: u8 = 20;
 /// The same for a window that is being filled: what it does not take by then it will never take.
 const WINDOW_RESENDS: u8 = 2;
+/// More than a window ever takes: what is given to fill one.
+const WINDOW_BYTES: u32 = 1 << 30;
+/// RFC 9293: the most of one segment where a server does not say it.
+const UNSAID_SEGMENT_BYTES: u16 = 536;
+/// Of a timestamp option, with what pads it.
+const TIMESTAMP_BYTES: u16 = 12;
 
 /// What a segment meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,8 +32,8 @@ pub(crate) enum Heard {
 enum Phase {
     #[default]
     Unopened,
-    /// A SYN is under way.
-    Opening,
+    /// A SYN is under way, and was sent again so often.
+    Opening(u8),
     /// The handshake is over, as far as the script has it.
     Open,
     /// The server has ended its side, and that was answered.
@@ -34,25 +42,16 @@ enum Phase {
     Silent,
 }
 
-/// What a connection has sent and heard: 32 bytes.
+/// What a connection has sent and heard: 52 bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Connection {
-    /// The sequence number of the first byte sent.
-    first: u32,
-    /// That of the next.
-    next: u32,
-    /// The first that the server has not acknowledged.
-    acknowledged: u32,
-    /// The first that the server's window does not take.
-    limit: u32,
-    /// The number of the server's first byte, and of the one that comes next.
-    server_first: u32,
-    expected: u32,
-    phase: Phase,
+    tcp: Tcp,
+    /// Bytes of the server's.
+    received: u32,
+    /// The most of one segment that the server takes, and by how much its windows are shifted.
+    segment_bytes: u16,
     server_scale: u8,
-    resends: u8,
-    /// Whether the end of our side is out.
-    has_closed: bool,
+    phase: Phase,
     /// Whether the server's endpoint has come into the state. It does not leave it for what it says later.
     has_arrived: bool,
 }
@@ -61,14 +60,11 @@ impl Connection {
     /// Opens it: the SYN, whose number is one before that of the first byte.
     pub(crate) fn open(&mut self, first: u32, replies: &mut Vec<Reply>) {
         *self = Self {
-            first,
-            next: first,
-            acknowledged: first,
-            limit: first,
-            phase: Phase::Opening,
+            tcp: Tcp::at(first, 0, &Self::default().terms(0)),
+            phase: Phase::Opening(0),
             ..Self::default()
         };
-        replies.push(self.syn());
+        replies.push(opening(first));
     }
 
     /// Takes in a segment of the server's and answers it.
@@ -83,12 +79,9 @@ impl Connection {
         }
         match self.phase {
             Phase::Unopened | Phase::Silent => Heard::Nothing,
-            Phase::Opening => self.hear_first(script, segment, replies),
-            Phase::Open | Phase::Ended if segment.has(SYN) => {
-                // The end of the handshake was lost, in the accept queue for one.
-                if script.ends_handshake {
-                    replies.push(self.acknowledge(script));
-                }
+            Phase::Opening(_) => self.hear_first(script, segment, replies),
+            // The end of the handshake was lost, in the accept queue for one, or is not to be.
+            Phase::Open | Phase::Ended if segment.has(SYN) && !script.ends_handshake => {
                 Heard::Nothing
             }
             Phase::Open | Phase::Ended => self.hear_next(script, segment, replies),
@@ -109,47 +102,42 @@ impl Connection {
 
     /// Whether it is there, as far as can be told from here.
     fn is_there(&self, script: &Script) -> bool {
-        let has_ended = match script.farewell {
-            Farewell::Unexpected => self.phase == Phase::Open,
-            Farewell::Acknowledges => self.phase == Phase::Ended,
-            Farewell::Closes => self.has_closed && self.acknowledged == self.next,
+        let (is_open, has_ended) = (self.phase == Phase::Open, self.phase == Phase::Ended);
+        let is_parted = match script.farewell {
+            Farewell::Unexpected => is_open,
+            Farewell::Acknowledges => has_ended,
+            // The end of our side takes a number.
+            Farewell::Closes => has_ended && self.tcp.acknowledged() > script.given_bytes(),
             Farewell::FallsSilent => self.phase == Phase::Silent,
         };
         let is_sent = match script.sends {
-            Sends::Bytes(bytes) => self.acknowledged.wrapping_sub(self.first) >= bytes,
-            Sends::Window => self.is_window_shut() || self.resends >= WINDOW_RESENDS,
+            Sends::Bytes(bytes) => self.tcp.acknowledged() >= bytes,
+            Sends::Window => self.tcp.is_shut_out() || self.tcp.resends() >= WINDOW_RESENDS,
         };
-        has_ended && is_sent && self.expected.wrapping_sub(self.server_first) >= script.echo_bytes
+        is_parted && is_sent && self.received >= script.echo_bytes
     }
 
     /// Sends what may have been lost again.
     pub(crate) fn resend(&mut self, script: &Script, replies: &mut Vec<Reply>) -> Heard {
-        self.resends += 1;
-        if self.resends > RESENDS_MAX {
-            return Heard::Broken("gets no answer any more");
+        const GIVEN_UP: Heard = Heard::Broken("gets no answer any more");
+        let Phase::Opening(resends) = self.phase else {
+            let from = replies.len();
+            let result = self.tcp.resend(&self.terms(0), replies);
+            narrow(script, &mut replies[from..]);
+            return result.map_or(GIVEN_UP, |()| Heard::Nothing);
+        };
+        if resends == RESENDS_MAX {
+            return GIVEN_UP;
         }
-        let in_flight = self.next.wrapping_sub(self.acknowledged);
-        match self.phase {
-            Phase::Opening => replies.push(self.syn()),
-            _ if in_flight == 0 => replies.push(self.acknowledge(script)),
-            _ if self.has_closed => replies.push(self.close(script)),
-            _ => {
-                let length = in_flight.min(SEGMENT_BYTES.into()) as u16;
-                replies.push(self.data(script, self.acknowledged, length));
-            }
-        }
+        self.phase = Phase::Opening(resends + 1);
+        replies.push(opening(self.tcp.numbers().0));
         Heard::Nothing
     }
 
-    /// Ends it at once, so that the server's kernel keeps nothing of it. What the server expects next
-    /// is what it has acknowledged; a reset with any other number would only be asked about.
+    /// Ends it at once, so that the server's kernel keeps nothing of it.
     pub(crate) fn reset(&mut self, replies: &mut Vec<Reply>) {
         if self.phase != Phase::Unopened {
-            replies.push(Reply {
-                flags: RST | ACK,
-                window: 0,
-                ..self.plain(self.acknowledged)
-            });
+            replies.push(self.tcp.reset());
         }
         self.phase = Phase::Unopened;
     }
@@ -160,21 +148,36 @@ impl Connection {
         segment: &Segment<'_>,
         replies: &mut Vec<Reply>,
     ) -> Heard {
-        if !segment.has(SYN) || !segment.has(ACK) || segment.acknowledgement != self.first {
+        let (first, _) = self.tcp.numbers();
+        let is_answer = segment.has(SYN) && segment.has(ACK) && segment.payload.is_empty();
+        if !is_answer || segment.acknowledgement != first {
             return Heard::Nothing;
         }
-        self.server_first = segment.sequence.wrapping_add(1);
-        self.expected = self.server_first;
-        self.server_scale = segment.options.window_scale.unwrap_or(0);
+        self.note_terms(segment);
         // The window of a SYN is never scaled.
-        self.limit = self.first.wrapping_add(segment.window.into());
+        let terms = self.terms(segment.window.into());
+        self.tcp = Tcp::at(first, segment.sequence.wrapping_add(1), &terms);
         self.phase = Phase::Open;
-        self.resends = 0;
         if script.ends_handshake {
-            replies.push(self.acknowledge(script));
-            self.send(script, replies);
+            let from = replies.len();
+            replies.extend(answer_without_state(segment));
+            narrow(script, &mut replies[from..]);
+            self.tcp.give(script.given_bytes());
+            self.answer(script, replies);
         }
         Heard::Nothing
+    }
+
+    fn note_terms(&mut self, segment: &Segment<'_>) {
+        let options = &segment.options;
+        let server_bytes = options.segment_bytes.unwrap_or(UNSAID_SEGMENT_BYTES);
+        let timestamp_bytes = match options.timestamps {
+            Some(_) => TIMESTAMP_BYTES,
+            None => 0,
+        };
+        let most = server_bytes.min(SEGMENT_BYTES);
+        self.segment_bytes = most.saturating_sub(timestamp_bytes).max(1);
+        self.server_scale = options.window_scale.unwrap_or(0);
     }
 
     fn hear_next(
@@ -183,145 +186,83 @@ impl Connection {
         segment: &Segment<'_>,
         replies: &mut Vec<Reply>,
     ) -> Heard {
-        if segment.has(ACK) {
-            self.note_acknowledgement(segment);
-            self.send(script, replies);
+        let heard = match self.tcp.hear(&self.terms(0), segment) {
+            tcp::Heard::Fresh(bytes) => self.take(script, bytes, segment),
+            tcp::Heard::Ended(bytes) => match self.take(script, bytes, segment) {
+                Heard::Broken(how) => Heard::Broken(how),
+                Heard::Nothing | Heard::Fresh(_) => self.part(script),
+            },
+            tcp::Heard::Reset => Heard::Broken("was reset by the server"),
+            tcp::Heard::Nothing
+            | tcp::Heard::Standing
+            | tcp::Heard::Repeated
+            | tcp::Heard::Early => Heard::Nothing,
+        };
+        if !matches!(heard, Heard::Broken(_)) {
+            self.answer(script, replies);
         }
-        let takes_room = !segment.payload.is_empty() || segment.has(FIN);
-        if segment.sequence == self.expected {
-            return match takes_room {
-                true => self.take(script, segment, replies),
-                false => Heard::Nothing,
-            };
-        }
-        // A repetition, a probe of a closed window, or a gap: what is expected is said again.
-        if takes_room || segment.sequence == self.expected.wrapping_sub(1) {
-            replies.push(self.acknowledge(script));
-        }
-        Heard::Nothing
+        heard
     }
 
-    fn note_acknowledgement(&mut self, segment: &Segment<'_>) {
-        let ahead = segment.acknowledgement.wrapping_sub(self.acknowledged);
-        if ahead > self.next.wrapping_sub(self.acknowledged) {
-            return;
-        }
-        if ahead > 0 {
-            self.acknowledged = segment.acknowledgement;
-            self.resends = 0;
-        }
-        let window = u32::from(segment.window) << self.server_scale;
-        self.limit = segment.acknowledgement.wrapping_add(window);
-    }
-
-    /// What the server says next, in its place.
-    fn take(&mut self, script: &Script, segment: &Segment<'_>, replies: &mut Vec<Reply>) -> Heard {
-        let offset = self.expected.wrapping_sub(self.server_first);
-        let length = segment.payload.len() as u32;
-        if length > script.echo_bytes.saturating_sub(offset) {
+    /// Counts what the server says next. Where it says some again in the same segment, the offset is that of
+    /// the repetition.
+    fn take(&mut self, script: &Script, fresh: &[u8], segment: &Segment<'_>) -> Heard {
+        let repeated = (segment.payload.len() - fresh.len()) as u32;
+        let Some(offset) = self.received.checked_sub(repeated) else {
+            return Heard::Broken("was sent bytes from before the server's first");
+        };
+        self.received += fresh.len() as u32;
+        if self.received > script.echo_bytes {
             return Heard::Broken("was sent bytes that nobody asked for");
         }
-        self.expected = self.expected.wrapping_add(length);
-        self.resends = 0;
-        if segment.has(FIN) {
-            return self.part(script, replies);
-        }
-        replies.push(self.acknowledge(script));
         Heard::Fresh(offset)
     }
 
     /// The server has ended its side.
-    fn part(&mut self, script: &Script, replies: &mut Vec<Reply>) -> Heard {
+    fn part(&mut self, script: &Script) -> Heard {
         self.phase = Phase::Ended;
         match script.farewell {
             Farewell::Unexpected => return Heard::Broken("was closed by the server"),
             Farewell::FallsSilent => self.phase = Phase::Silent,
-            Farewell::Acknowledges => {
-                self.expected = self.expected.wrapping_add(1);
-                replies.push(self.acknowledge(script));
-            }
-            Farewell::Closes => {
-                self.expected = self.expected.wrapping_add(1);
-                self.has_closed = true;
-                self.next = self.next.wrapping_add(1);
-                replies.push(self.close(script));
-            }
+            Farewell::Acknowledges => {}
+            Farewell::Closes => self.tcp.close(),
         }
         Heard::Nothing
     }
 
-    /// Sends what the script and the server's window allow. A short segment waits until nothing is in
-    /// flight, unless it is the last: small ones would fill the server's buffer with headers.
-    fn send(&mut self, script: &Script, replies: &mut Vec<Reply>) {
-        if self.phase != Phase::Open {
+    fn answer(&mut self, script: &Script, replies: &mut Vec<Reply>) {
+        if self.phase == Phase::Silent {
             return;
         }
-        loop {
-            let sent = self.next.wrapping_sub(self.first);
-            let left = match script.sends {
-                Sends::Bytes(bytes) => bytes.saturating_sub(sent),
-                Sends::Window => u32::MAX,
-            };
-            let length = left.min(self.room()).min(SEGMENT_BYTES.into());
-            let is_short = length < u32::from(SEGMENT_BYTES) && length < left;
-            if length == 0 || (is_short && self.next != self.acknowledged) {
-                return;
-            }
-            replies.push(self.data(script, self.next, length as u16));
-            self.next = self.next.wrapping_add(length);
+        let from = replies.len();
+        self.tcp.answer(&self.terms(0), replies);
+        narrow(script, &mut replies[from..]);
+    }
+
+    fn terms(&self, server_window: u32) -> Terms {
+        Terms {
+            segment_bytes: self.segment_bytes.into(),
+            server_scale: self.server_scale,
+            server_window,
+            // All that is sent lies in one piece.
+            message_bytes: WINDOW_BYTES,
         }
     }
+}
 
-    /// Bytes that the server's window takes beyond what is in flight. A window that was taken back, as
-    /// it is where the server runs out of buffer, leaves none.
-    fn room(&self) -> u32 {
-        let window = self.limit.wrapping_sub(self.acknowledged);
-        window.saturating_sub(self.next.wrapping_sub(self.acknowledged))
-    }
-
-    fn is_window_shut(&self) -> bool {
-        self.next != self.first && self.limit == self.acknowledged
-    }
-
-    fn syn(&self) -> Reply {
-        Reply {
-            acknowledgement: 0,
-            flags: SYN,
-            window: u16::MAX,
-            ..self.plain(self.first.wrapping_sub(1))
+impl Script {
+    /// Bytes that are given to be sent.
+    fn given_bytes(&self) -> u32 {
+        match self.sends {
+            Sends::Bytes(bytes) => bytes,
+            Sends::Window => WINDOW_BYTES,
         }
     }
+}
 
-    fn acknowledge(&self, script: &Script) -> Reply {
-        self.data(script, self.next, 0)
-    }
-
-    fn close(&self, script: &Script) -> Reply {
-        Reply {
-            flags: FIN | ACK,
-            ..self.data(script, self.next.wrapping_sub(1), 0)
-        }
-    }
-
-    fn data(&self, script: &Script, sequence: u32, length: u16) -> Reply {
-        Reply {
-            flags: if length > 0 { PSH | ACK } else { ACK },
-            window: script.window,
-            offset: sequence.wrapping_sub(self.first),
-            length,
-            ..self.plain(sequence)
-        }
-    }
-
-    fn plain(&self, sequence: u32) -> Reply {
-        Reply {
-            sequence,
-            acknowledgement: self.expected,
-            flags: ACK,
-            window: 0,
-            offset: 0,
-            length: 0,
-            server_time: 0,
-        }
+/// Says the script's window instead of a whole one.
+fn narrow(script: &Script, replies: &mut [Reply]) {
+    for reply in replies {
+        reply.window = script.window;
     }
 }

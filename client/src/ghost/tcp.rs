@@ -181,6 +181,30 @@ impl Tcp {
         (self.next, self.expected)
     }
 
+    /// Numbers acknowledged since the last byte that was forgotten: bytes, and one for the end of our side.
+    pub(crate) fn acknowledged(&self) -> u32 {
+        self.unacknowledged.wrapping_sub(self.first)
+    }
+
+    /// Whether something was sent and the server takes no more.
+    pub(crate) fn is_shut_out(&self) -> bool {
+        self.next != self.first && self.limit == self.unacknowledged
+    }
+
+    /// How often in a row something was sent again.
+    pub(crate) fn resends(&self) -> u8 {
+        self.resends
+    }
+
+    /// The reset that ends it. What the server expects next is what it has acknowledged.
+    pub(crate) fn reset(&self) -> Reply {
+        Reply {
+            acknowledgement: self.expected,
+            flags: RST | ACK,
+            ..reset_at(self.unacknowledged)
+        }
+    }
+
     /// Gives it `bytes` more to send.
     #[inline]
     pub(crate) fn give(&mut self, bytes: u32) {

@@ -1029,6 +1029,32 @@ fn a_server_that_says_nothing_is_given_up() {
 }
 
 #[test]
+fn every_step_forward_is_an_answer() {
+    let mut tcp = standing();
+    for round in 0..100 {
+        tcp.give(250);
+        assert_eq!(answers(&mut tcp).len(), 3);
+        assert_eq!(resent(&mut tcp).len(), 1);
+        assert_eq!(say(&mut tcp, ACK, 0, 250 * (round + 1), b"").1, []);
+    }
+}
+
+#[test]
+fn what_an_echo_acknowledges_by_itself_opens_no_window() {
+    let mut tcp = sent();
+    // Only 100 are acknowledged, and no more is taken, but all 250 come back.
+    let (heard, replies) = say_with(&mut tcp, ACK, 0, 100, &[0; 250], 0, None);
+    assert!(heard.starts_with("Fresh"));
+    assert_eq!(gist(&replies), [(ACK, 250, 250, 0)]);
+    tcp.forget(250);
+    assert!(tcp.is_idle());
+    tcp.give(250);
+    assert_eq!(answers(&mut tcp), []);
+    let (_, replies) = say_with(&mut tcp, ACK, 250, 250, b"", 5, None);
+    assert_eq!(gist(&replies), [(PSH | ACK, 250, 250, 20)]);
+}
+
+#[test]
 fn the_servers_clock_is_echoed() {
     let mut tcp = standing();
     let at = |value| Some(Timestamps { value, echo: 0 });

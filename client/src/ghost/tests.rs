@@ -72,6 +72,7 @@ impl Stage {
             window: self.window,
             options: SegmentOptions {
                 window_scale: (flags & SYN != 0).then_some(2),
+                segment_bytes: (flags & SYN != 0).then_some(segment::SEGMENT_BYTES),
                 ..SegmentOptions::default()
             },
             payload,
@@ -311,17 +312,28 @@ fn every_ghost_has_an_address_of_its_own() {
     assert_eq!(ghost_index(above), None);
 }
 
+fn likely_flags() -> impl Strategy<Value = u8> {
+    prop_oneof![4 => Just(ACK), 2 => Just(FIN | ACK), 1 => Just(SYN | ACK), 1 => any::<u8>()]
+}
+
+fn likely_received() -> impl Strategy<Value = u32> {
+    prop_oneof![Just(0), 0_u32..70, 0_u32..5000]
+}
+
 proptest! {
     /// Whatever a server says, a ghost neither panics nor sends what it was not asked for.
     #[test]
     fn no_segment_upsets_a_ghost(
         state in 0..ENDPOINT_STATES.len(),
+        is_open in any::<bool>(),
         said in proptest::collection::vec(
-            (any::<u8>(), -3_i32..70, 0_u32..5000, any::<u16>(), 0_usize..80), 0..20),
+            (likely_flags(), -3_i32..70, likely_received(), any::<u16>(), 0_usize..80), 0..20),
     ) {
         let state = ENDPOINT_STATES[state].0;
-        let mut stage = Stage::opened(state);
-        let mut sent = Vec::new();
+        let (mut stage, mut sent) = match is_open {
+            true => Stage::open(state),
+            false => (Stage::opened(state), Vec::new()),
+        };
         for (flags, step, received, window, length) in said {
             stage.server_next = SERVER_FIRST.wrapping_add_signed(step);
             (stage.received, stage.window) = (received, window);
@@ -336,4 +348,10 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn what_is_kept_of_a_connection_is_as_small_as_is_said() {
+    assert_eq!(size_of::<Connection>(), 52);
+    assert_eq!(size_of::<super::tcp::Tcp>(), 40);
 }
