@@ -169,8 +169,11 @@ fn run_all(
 fn in_a_line(record: &Record) -> String {
     let label = record.case.label();
     if let Some(error) = &record.error {
-        let limiter = record.limiter.as_deref().unwrap_or("failed");
-        return format!("{label}: {limiter}: {error}");
+        let what = record.limiter.as_deref().unwrap_or(match record.outcome {
+            Outcome::Invalid => "invalid",
+            _ => "failed",
+        });
+        return format!("{label}: {what}: {error}");
     }
     match (record.throughput.echoes_per_second, record.latency_ns.p99) {
         (Some(rate), Some(p99)) => {

@@ -360,7 +360,7 @@ impl Case {
             label.push_str(", faulty path");
         }
         if self.is_ghost_load() {
-            label.push_str(", ghost peers");
+            label.push_str(", ghosts");
         }
         if let Some(state) = self.state {
             label.push_str(&format!(", {}", state.name()));
