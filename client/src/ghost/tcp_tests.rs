@@ -1008,7 +1008,7 @@ fn a_closed_window_is_probed_for_as_long_as_it_is_answered() {
     assert_eq!(say_with(&mut tcp, ACK, 0, 500, b"", 0, None).1, []);
     tcp.give(250);
     assert_eq!(answers(&mut tcp), []);
-    for _ in 0..100 {
+    for _ in 0..300 {
         assert_eq!(gist(&resent(&mut tcp)), [(ACK, 499, 0, 0)]);
         assert_eq!(say_with(&mut tcp, ACK, 0, 500, b"", 0, None).1, []);
     }
@@ -1031,11 +1031,17 @@ fn a_server_that_says_nothing_is_given_up() {
 #[test]
 fn every_step_forward_is_an_answer() {
     let mut tcp = standing();
-    for round in 0..100 {
+    for round in 0..300 {
         tcp.give(250);
         assert_eq!(answers(&mut tcp).len(), 3);
         assert_eq!(resent(&mut tcp).len(), 1);
         assert_eq!(say(&mut tcp, ACK, 0, 250 * (round + 1), b"").1, []);
+    }
+    // So are bytes of the server's.
+    let mut tcp = sent();
+    for place in 0..300 {
+        assert_eq!(resent(&mut tcp).len(), 1);
+        assert_eq!(say(&mut tcp, PSH | ACK, place, 0, b"a").1.len(), 1);
     }
 }
 
