@@ -12,7 +12,7 @@ use super::group::{Group, Series};
 use super::labels::spread;
 use super::lines::{Line, Role};
 use super::metric;
-use super::model::{FIT_CONNECTIONS_MAX, Model, models, total};
+use super::model::{Model, models, total};
 use super::svg::{Anchor, Stroke, Svg};
 use super::theme::Theme;
 
@@ -47,7 +47,7 @@ pub fn draw(group: &Group<'_>, theme: &Theme) -> Option<String> {
     let area = areas(&[lines], &ticks, true)[0];
     let (x, named) = across_from_zero(f64::from(last), &area);
     let panel = Panel { area, x, y };
-    let title = "Memory against connections, predicted from the smaller runs";
+    let title = title(&drawn);
     let subtitle = facts::subtitle(group);
     let mut svg = Svg::new(theme);
     frame::heading(&mut svg, title, &subtitle);
@@ -74,6 +74,20 @@ pub fn draw(group: &Group<'_>, theme: &Theme) -> Option<String> {
     Some(svg.finish(title, &format!("{subtitle}. {}", describe(&drawn))))
 }
 
+fn title(drawn: &[Drawn<'_>]) -> &'static str {
+    if drawn.iter().any(|one| one.model.is_of_large()) {
+        "Memory against connections"
+    } else {
+        "Memory against connections, predicted from the smaller runs"
+    }
+}
+
+/// Whether a run is larger than those that the line was fitted to.
+fn is_beyond(one: &Drawn<'_>) -> bool {
+    let largest = one.runs.last();
+    largest.is_some_and(|run| !one.model.is_fitted(run.0))
+}
+
 /// The largest count that any model has a run of: all lines are drawn that far.
 fn last_count(group: &Group<'_>, models: &[Model]) -> Option<u32> {
     let of_model = |model: &Model| Some(runs(series(group, model)?, model).last()?.0);
@@ -91,7 +105,7 @@ fn prepare<'a>(group: &Group<'_>, model: &'a Model, last: u32, theme: &Theme) ->
     let predicted = model.total_at(f64::from(last));
     let value = if largest < last {
         format!("{}, not run", format::decimal_bytes(predicted))
-    } else if last > FIT_CONNECTIONS_MAX {
+    } else if !model.is_fitted(last) {
         let error = format::deviation(predicted / measured - 1.0);
         format!("{} ({error})", format::decimal_bytes(measured))
     } else {
@@ -164,7 +178,7 @@ fn dots(svg: &mut Svg, panel: &Panel, one: &Drawn<'_>) {
     for (connections, bytes) in &one.runs {
         let x = panel.x.position(f64::from(*connections));
         let centre = (x, panel.y.position(*bytes));
-        if *connections <= FIT_CONNECTIONS_MAX {
+        if one.model.is_fitted(*connections) {
             svg.circle(centre, 3.0, colour, Stroke::solid(background, 0.8));
             continue;
         }
@@ -203,11 +217,10 @@ fn caption(group: &Group<'_>, drawn: &[Drawn<'_>]) -> Vec<String> {
         "Kernel memory is of {}. Full line: Theil–Sen over the dots.",
         group.shape.memory_scope()
     )];
-    let is_beyond = |one: &Drawn<'_>| {
-        one.runs
-            .last()
-            .is_some_and(|run| run.0 > FIT_CONNECTIONS_MAX)
-    };
+    let is_drawn_on = |one: &Drawn<'_>| !one.model.is_fitted(one.end.0);
+    if drawn.iter().any(is_drawn_on) && !drawn.iter().any(is_beyond) {
+        sentences.push("Dashed: the same line further on, where nothing was run.".to_owned());
+    }
     if drawn.iter().any(is_beyond) {
         sentences.push(
             "Dashed: predicted. Rings: measured and not fitted; bars: what the line says there, with its error."

@@ -187,7 +187,9 @@ impl<'a> Series<'a> {
     ///
     /// `None` with fewer than [`SLOPE_COUNTS_MIN`] counts: see [`model::fit`].
     pub fn kernel_bytes_slope(&self) -> Option<Interval> {
-        Some(model::fit(self, super::metric::kernel_bytes)?.slope)
+        let metric = super::metric::kernel_bytes;
+        let fit = model::fit(self, metric).or_else(|| model::fit_beyond(self, metric));
+        Some(fit?.slope)
     }
 }
 

@@ -108,6 +108,17 @@ impl Model {
         self.fits().map(|fit| fit.at_zero).sum()
     }
 
+    /// Whether it was fitted to what is otherwise predicted.
+    pub fn is_of_large(&self) -> bool {
+        self.is_fitted(FIT_CONNECTIONS_MAX + 1)
+    }
+
+    /// Whether a count is within what the line was fitted to, and so no prediction.
+    pub fn is_fitted(&self, connections: u32) -> bool {
+        let last = self.kernel.counts.last();
+        last.is_some_and(|last| connections <= *last)
+    }
+
     fn fits(&self) -> impl Iterator<Item = &Fit> {
         std::iter::once(&self.kernel)
             .chain(&self.server_user)
@@ -126,8 +137,12 @@ pub fn models(group: &Group<'_>) -> Vec<Model> {
     series.filter_map(model).collect()
 }
 
-/// The model of one series.
+/// The model of one series: of its small counts, or of those beyond where there are no small ones.
 pub fn model(series: &Series<'_>) -> Option<Model> {
+    let fit = match fit(series, metric::kernel_bytes) {
+        Some(_) => fit,
+        None => fit_all_beyond,
+    };
     let mut model = Model {
         name: series.name.clone(),
         engine: series.engine,
@@ -139,7 +154,8 @@ pub fn model(series: &Series<'_>) -> Option<Model> {
     let larger = series
         .points
         .iter()
-        .filter(|point| point.connections > FIT_CONNECTIONS_MAX);
+        .filter(|point| !model.is_fitted(point.connections));
+    let larger = larger.filter(|point| point.connections > FIT_CONNECTIONS_MAX);
     model.predictions = larger
         .filter_map(|point| prediction(&model, point))
         .collect();
@@ -195,6 +211,11 @@ fn through(points: &[&Point<'_>], metric: Metric) -> Option<Fit> {
         .filter_map(|point| Some((point.connections, total(point, metric)?)))
         .collect();
     line(&points)
+}
+
+/// [`fit_beyond`] with as many counts as a line of small ones needs.
+pub fn fit_all_beyond(series: &Series<'_>, metric: Metric) -> Option<Fit> {
+    fit_beyond(series, metric).filter(|fit| fit.counts.len() >= SLOPE_COUNTS_MIN)
 }
 
 /// The line of a number from [`FIT_CONNECTIONS_MAX`] on, where fixed costs are lost in the rest; `None`
@@ -284,6 +305,21 @@ mod tests {
     fn what_is_two_per_cent_off_is_missed() {
         let found = model_of(&runs(1.02)).predictions[0].kernel;
         assert!((found.error() + 0.0196).abs() < 1e-3 && !found.is_within());
+    }
+
+    #[test]
+    fn large_counts_alone_are_a_model_that_predicts_nothing_of_itself() {
+        let counts = [100_000, 200_000, 500_000, 1_000_000, 5_000_000];
+        let runs = counts.map(|count| {
+            let mut record = fixture::ghost(fixture::held(Engine::Uring, count, 0));
+            let bytes = 4_000.0 + 4e7 / f64::from(count);
+            record.memory.kernel_bytes_per_connection = Some(bytes);
+            record
+        });
+        let model = model_of(&runs);
+        assert!((model.kernel.slope.estimate - 4_000.0).abs() < 1e-6);
+        assert_eq!(model.kernel.counts, counts);
+        assert!(model.predictions.is_empty());
     }
 
     #[test]

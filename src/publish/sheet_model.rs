@@ -33,7 +33,8 @@ pub fn lines(group: &Group<'_>) -> Option<Sheet> {
             "counts",
         ],
     );
-    for model in group.series.iter().filter_map(model::model) {
+    let models = group.series.iter().filter_map(model::model);
+    for model in models.filter(|model| !model.is_of_large()) {
         let user = |fit: &Option<model::Fit>| {
             or_missing(fit.as_ref().map(|fit| fit.slope.estimate), bytes)
         };
@@ -96,7 +97,7 @@ pub fn beyond(group: &Group<'_>) -> Option<Sheet> {
         ]);
     }
     sheet.intro = format!(
-        "Theil–Sen, as above, over the counts from {from} to the largest. Kernel memory is of {}. Below {} \
+        "Theil–Sen over the counts from {from} to the largest. Kernel memory is of {}. Below {} \
          counts the interval is that of the least and the greatest slope, and holds with less than 95 %.",
         group.shape.memory_scope(),
         super::group::SLOPE_COUNTS_MIN
@@ -157,36 +158,26 @@ pub fn capacity(group: &Group<'_>, models: &[Model]) -> Option<Sheet> {
     sheet.headings.push("2^48 of them".to_owned());
     let divided = shares(group);
     let shares = divided.as_ref().map_or(&[][..], |(_, shares)| shares);
-    let both = match group.shape.peer {
-        Peer::Kernel => "both ends",
-        Peer::Ghost => "server and ghosts",
-    };
     for model in models {
         let sizes: Vec<f64> = here
             .map(|bytes| bytes as f64)
             .into_iter()
             .chain(MACHINES)
             .collect();
-        sheet.rows.push(capacity_row(
-            &model.name,
-            both,
-            model.pair_bytes(),
-            model.fixed_bytes(),
-            &sizes,
-        ));
+        let mut sides = Vec::new();
+        // What ghosts take of their own is a few bytes, and no part of a server's bill.
         let part = match group.shape.peer {
             Peer::Ghost => Some(1.0),
-            Peer::Kernel => part_of(shares, &model.name),
+            Peer::Kernel => {
+                sides.push(("both ends", model.pair_bytes()));
+                part_of(shares, &model.name)
+            }
         };
-        if let Some(bytes) = part.map(|part| server_bytes(model, part)) {
-            sheet.rows.push(capacity_row(
-                &model.name,
-                "server",
-                bytes,
-                model.fixed_bytes(),
-                &sizes,
-            ));
-        }
+        sides.extend(part.map(|part| ("server", server_bytes(model, part))));
+        let row = |(side, each): (&str, f64)| {
+            capacity_row(&model.name, side, each, model.fixed_bytes(), &sizes)
+        };
+        sheet.rows.extend(sides.into_iter().map(row));
     }
     sheet.intro = "From the slopes, kernel and user memory, with the fixed costs taken off first. What the \
                    system itself has in use is not in the records and is not taken off, so these are upper bounds."

@@ -42,6 +42,10 @@ fn sheet(key: &Key, loads: &[Load<'_>]) -> Sheet {
         whole(f64::from(key.connections)),
         key.words
     );
+    if sheet.rows.iter().any(|row| row[2].ends_with('*')) {
+        let note = "* rests on invalid runs alone: such a latency is that of a backlog.";
+        sheet.notes = vec![note.to_owned()];
+    }
     sheet
 }
 
@@ -53,7 +57,14 @@ fn row(load: &Load<'_>) -> Vec<String> {
     let valid = load.point.valid_runs();
     let longest = valid.filter_map(|run| run.latency_ns.max).max();
     let failure = load.point.failure();
-    let served = load.served().map(percent);
+    let rate = load.point.estimate(metric::rate);
+    let mark = match rate {
+        Some(rate) if rate.is_hollow => "*",
+        _ => "",
+    };
+    let served = load
+        .served()
+        .map(|share| format!("{}{mark}", percent(share)));
     let failed = || failure.map(|failure| format!("{MISSING} ({failure})"));
     vec![
         load.case.arm(),
@@ -90,6 +101,11 @@ mod tests {
         assert!(rows[1][2].starts_with('2'), "{rows:?}");
         let mut cells = rows.iter().flatten();
         assert!(cells.all(|cell| cell != MISSING), "{rows:?}");
+        assert!(sheets[0].notes.is_empty());
+        let mut behind = records.to_vec();
+        behind[1].outcome = fourtuple_spec::record::Outcome::Invalid;
+        let marked = &super::sheets(&behind)[0];
+        assert!(marked.rows[1][2].ends_with('*') && marked.notes.len() == 1);
         let intro = &sheets[0].intro;
         assert!(intro.contains("open loop, ghost peers"), "{intro}");
     }
