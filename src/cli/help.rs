@@ -108,7 +108,8 @@ Examples:
   fourtuple load --target 127.0.0.1:7000 --connections 100
   fourtuple load --target [::1]:7000 --connections 1k --duration 10s --json
   unshare -rn sh -c 'ip link set lo up; python3 echo.py 7000 & sleep 1
-      fourtuple load --peer ghost --target 198.18.0.1:7000 --connections 1000'";
+      fourtuple load --peer ghost --target 198.18.0.1:7000 --connections 1000
+      kill $!'";
 
 pub const REPORT_HELP: &str = "\
 Nothing is measured: the records are the only source, so that a report can be
