@@ -20,8 +20,6 @@ use super::verdict::verdicts;
 use super::{sheet_endpoint, sheet_held};
 use fourtuple_spec::record::Outcome;
 use fourtuple_spec::{Peer, Record};
-use std::io;
-use std::path::{Component, Path};
 
 const BEGIN: &str = "<!-- measured: begin -->";
 const END: &str = "<!-- measured: end -->";
@@ -41,7 +39,7 @@ const IDLE_CHART: &str = "idle";
 
 /// One result to be shown.
 pub struct Measured {
-    /// Where it lies, as the README has to link to it: see [`link`].
+    /// Where it lies, as the README has to link to it: see [`link`](super::link()).
     pub link: String,
     /// What it is about.
     pub about: About,
@@ -98,44 +96,6 @@ fn around(readme: &str) -> Result<(&str, &str), NoPlace> {
         return Err(NoPlace);
     }
     Ok((&readme[..begin], &readme[end..]))
-}
-
-/// How a README links to a directory: the way from one to the other, as a URL has it.
-///
-/// # Errors
-/// One of the two is not there.
-pub fn link(readme: &Path, directory: &Path) -> io::Result<String> {
-    let readme = readme.canonicalize()?;
-    let directory = directory.canonicalize()?;
-    let from: Vec<Component<'_>> = readme
-        .parent()
-        .unwrap_or(Path::new("/"))
-        .components()
-        .collect();
-    let to: Vec<Component<'_>> = directory.components().collect();
-    let shared = from.iter().zip(&to).take_while(|(a, b)| a == b).count();
-    let up = from[shared..].iter().map(|_| "..".to_owned());
-    let down = to[shared..]
-        .iter()
-        .map(|part| url(&part.as_os_str().to_string_lossy()));
-    let parts: Vec<String> = up.chain(down).collect();
-    Ok(if parts.is_empty() {
-        ".".to_owned()
-    } else {
-        parts.join("/")
-    })
-}
-
-fn url(name: &str) -> String {
-    let mut text = String::new();
-    for byte in name.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            text.push(char::from(byte));
-        } else {
-            text.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    text
 }
 
 /// What all results say together: how many connections were held, and what the server's end takes by
@@ -446,7 +406,6 @@ mod tests {
     use super::super::fixture;
     use super::*;
     use fourtuple_spec::Engine;
-    use std::fs;
 
     fn measured(records: Vec<Record>) -> Measured {
         Measured {
@@ -569,22 +528,5 @@ mod tests {
         assert!(!text.contains("4096-bytes-depth-1-closed-kernel-throughput"));
         assert!(text.contains("| 5 | `uring` | – (memory) |"), "{text}");
         assert_eq!(text.matches("### standard\n").count(), 2);
-    }
-
-    #[test]
-    fn a_link_goes_from_the_readme_to_the_directory() {
-        let root = std::env::temp_dir().join(format!("fourtuple-front-{}", std::process::id()));
-        let (results, docs) = (root.join("results/a day"), root.join("docs"));
-        fs::create_dir_all(&results).unwrap();
-        fs::create_dir_all(&docs).unwrap();
-        for readme in [root.join("README.md"), docs.join("README.md")] {
-            fs::write(readme, "").unwrap();
-        }
-        let from = |readme: &str, directory: &Path| link(&root.join(readme), directory).unwrap();
-        assert_eq!(from("README.md", &results), "results/a%20day");
-        assert_eq!(from("docs/README.md", &results), "../results/a%20day");
-        assert_eq!(from("README.md", &root), ".");
-        assert!(link(&root.join("none.md"), &results).is_err());
-        fs::remove_dir_all(&root).unwrap();
     }
 }

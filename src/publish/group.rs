@@ -302,6 +302,30 @@ mod tests {
     }
 
     #[test]
+    fn ghosts_their_options_and_faults_share_no_line_with_others() {
+        let kernel = fixture::record(Engine::Uring, 10_000, 0);
+        let ghost = fixture::ghost(kernel.clone());
+        let mut stamped = ghost.clone();
+        stamped.case.tcp_options = fourtuple_spec::TcpOptions::TimestampsSack;
+        let mut faulty = ghost.clone();
+        faulty.case.loss_ppm = 1_000;
+        let records = [kernel, ghost, stamped, faulty];
+        let groups = groups(&records);
+        let mut words: Vec<String> = groups.iter().map(|group| group.shape.words()).collect();
+        let mut slugs: Vec<String> = groups.iter().map(|group| group.shape.slug()).collect();
+        for names in [&mut words, &mut slugs] {
+            names.sort();
+            names.dedup();
+            assert_eq!(names.len(), 4, "{names:?}");
+        }
+        assert!(
+            words
+                .iter()
+                .any(|one| one.ends_with("ghost peers, 1,000 ppm lost"))
+        );
+    }
+
+    #[test]
     fn what_answers_another_question_is_in_no_series() {
         let mut records = fixture::sweep(1);
         let before = records.len();

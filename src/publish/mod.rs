@@ -32,6 +32,7 @@ mod kind;
 mod labels;
 mod ledger;
 mod lines;
+mod link;
 mod markdown;
 mod metric;
 mod mix;
@@ -64,7 +65,8 @@ mod tables;
 mod theme;
 mod verdict;
 
-pub use front::{Measured, front, link};
+pub use front::{Measured, front};
+pub use link::link;
 pub use report::{About, report, write_whole};
 pub use summary::summary;
 pub use table::table;

@@ -4,7 +4,7 @@ use super::format::{
     MISSING, bytes, count_range, counted, decimal_bytes, deviation, memory_bytes, or_missing,
     percent, range, rate, whole,
 };
-use super::group::Group;
+use super::group::{Group, Series};
 use super::ledger::yes_or_no;
 use super::metric;
 use super::model::{self, Model};
@@ -76,26 +76,7 @@ pub fn beyond(group: &Group<'_>) -> Option<Sheet> {
         ],
     );
     let series = group.series.iter().filter(|series| !series.is_control);
-    for series in series {
-        let Some(kernel) = model::fit_beyond(series, metric::kernel_bytes) else {
-            continue;
-        };
-        let user = model::fit_beyond(series, metric::server_bytes);
-        let points = series.points.iter();
-        let points = points.filter(|point| kernel.counts.contains(&point.connections));
-        let unexplained = points
-            .flat_map(|point| point.valid_runs())
-            .filter_map(metric::unattributed)
-            .max_by(|a, b| a.abs().total_cmp(&b.abs()));
-        sheet.rows.push(vec![
-            series.name.clone(),
-            bytes(kernel.slope.estimate),
-            range(&kernel.slope, bytes),
-            or_missing(user.map(|fit| fit.slope.estimate), bytes),
-            or_missing(unexplained, percent),
-            count_range(&kernel.counts),
-        ]);
-    }
+    sheet.rows = series.filter_map(beyond_row).collect();
     sheet.intro = format!(
         "Theil–Sen over the counts from {from} to the largest. Kernel memory is of {}. Below {} \
          counts the interval is that of the least and the greatest slope, and holds with less than 95 %.",
@@ -103,6 +84,25 @@ pub fn beyond(group: &Group<'_>) -> Option<Sheet> {
         super::group::SLOPE_COUNTS_MIN
     );
     (!sheet.rows.is_empty()).then_some(sheet)
+}
+
+fn beyond_row(series: &Series<'_>) -> Option<Vec<String>> {
+    let kernel = model::fit_beyond(series, metric::kernel_bytes)?;
+    let user = model::fit_beyond(series, metric::server_bytes);
+    let points = series.points.iter();
+    let points = points.filter(|point| kernel.counts.contains(&point.connections));
+    let unexplained = points
+        .flat_map(|point| point.valid_runs())
+        .filter_map(metric::unattributed)
+        .max_by(|a, b| a.abs().total_cmp(&b.abs()));
+    Some(vec![
+        series.name.clone(),
+        bytes(kernel.slope.estimate),
+        range(&kernel.slope, bytes),
+        or_missing(user.map(|fit| fit.slope.estimate), bytes),
+        or_missing(unexplained, percent),
+        count_range(&kernel.counts),
+    ])
 }
 
 /// What the lines say of larger runs, and what those were.
