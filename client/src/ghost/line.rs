@@ -29,6 +29,8 @@ pub(super) struct Line {
     device: Device,
     server: Endpoint,
     options: TcpOptions,
+    /// They are offered, and the server has not refused them.
+    has_timestamps: bool,
     /// The clock of the ghosts' timestamps.
     clock: Instant,
     pub(super) counters: GhostCounters,
@@ -43,6 +45,7 @@ impl Line {
                 port,
             },
             options: case.tcp_options,
+            has_timestamps: case.tcp_options.has_timestamps(),
             clock: Instant::now(),
             counters: GhostCounters::default(),
         })
@@ -92,7 +95,7 @@ impl Line {
 
     #[inline]
     fn options_of(&self, reply: &Reply) -> SegmentOptions {
-        let timestamps = self.options.has_timestamps().then(|| Timestamps {
+        let timestamps = self.has_timestamps.then(|| Timestamps {
             // From 1: a kernel takes 0 for no timestamp.
             value: self.clock.elapsed().as_millis() as u32 + 1,
             echo: reply.server_time,
@@ -134,6 +137,9 @@ impl Line {
             }
         };
         self.counters.received += 1;
+        if segment.has(SYN) && segment.options.timestamps.is_none() {
+            self.has_timestamps = false;
+        }
         match ghost_index(segment.destination) {
             Some(index) if segment.source == self.server => Ok(Arrival::Segment(index, segment)),
             _ => {

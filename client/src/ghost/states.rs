@@ -1,7 +1,7 @@
 //! The ghosts of the price list: connections that bring the server's endpoints into a state, and hold them there.
 //!
 //! What a ghost sends follows from that state ([`script`](super::script)) and from what it has sent and heard
-//! ([`connection`](super::connection)). These are few enough to be kept, 32 bytes each.
+//! ([`connection`](super::connection)). These are few enough to be kept, 52 bytes each.
 
 use super::address::first_sequence;
 use super::backlog::{AcceptQueue, LOOK_CONNECTIONS};
