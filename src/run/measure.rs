@@ -11,6 +11,8 @@ use std::time::Duration;
 
 /// What every deadline allows on top of what is expected.
 const SLACK: Duration = Duration::from_secs(30);
+/// The same on a path that loses segments: what is in flight comes at the pace of a server that backs off.
+const FAULTY_SLACK: Duration = Duration::from_secs(180);
 
 impl Run<'_> {
     /// Proves every connection live, warms up, measures.
@@ -19,7 +21,11 @@ impl Run<'_> {
         self.tell_client(&ClientRequest::Measure);
         let held = self.record.setup.connections_held.unwrap_or(0);
         let proving = Duration::from_millis(u64::from(held) / 5);
-        let limit = Duration::from_millis(self.case.warmup_ms) + proving + SLACK;
+        let slack = match self.case.has_faults() {
+            true => FAULTY_SLACK,
+            false => SLACK,
+        };
+        let limit = Duration::from_millis(self.case.warmup_ms) + proving + slack;
         let ClientReply::Warm {
             connections_proved, ..
         } = self.client_reply(limit, "the end of the warm-up")?
@@ -29,7 +35,7 @@ impl Run<'_> {
         let start = CpuSnapshot::take(&self.subjects);
         self.note_proved(connections_proved);
         self.stage("measure", Stage::Measuring);
-        let limit = Duration::from_millis(self.case.measure_ms) + SLACK;
+        let limit = Duration::from_millis(self.case.measure_ms) + slack;
         let ClientReply::Measured(measured) =
             self.client_reply(limit, "the end of the measured span")?
         else {
