@@ -47,6 +47,12 @@ fn a_readme_shows_each_result_and_twice_is_once() {
     assert_eq!(once.matches("(results/README.md)").count(), 2, "{once}");
     assert!(once.contains("| 10 | `epoll` | "), "{once}");
     assert!(results.join("README.md").exists());
+    for ground in ["light", "dark"] {
+        let name = format!("held-{ground}.svg");
+        assert_eq!(once.matches(&name).count(), 1, "{once}");
+        let chart = fs::read_to_string(page.with_file_name(&name)).unwrap();
+        assert!(chart.contains("with kernel peers"), "{chart}");
+    }
     report(&[&results, &results], &page);
     assert_eq!(fs::read_to_string(&page).unwrap(), once);
 }

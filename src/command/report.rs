@@ -3,7 +3,7 @@
 use crate::cli;
 use crate::exit::{Ended, Exit};
 use crate::output;
-use crate::publish::{self, About, Measured};
+use crate::publish::{self, About, Front, Measured};
 use crate::store::{self, SweepFile};
 use crate::sweep::publish_all;
 use anyhow::Context;
@@ -26,12 +26,23 @@ pub fn report(arguments: &cli::Report) -> Result<Exit, Ended> {
     for (directory, records, about) in &results {
         publish_all(directory, records, about)?;
     }
-    if let Some((readme, text)) = front {
-        publish::write_whole(readme, text.as_bytes())
-            .with_context(|| format!("cannot write {}", readme.display()))?;
+    if let Some((readme, front)) = front {
+        write(readme, &front)?;
         output::say(format_args!("what was measured is in {}", readme.display()));
     }
     Ok(Exit::Done)
+}
+
+/// Writes the pictures of a front page, and then the page that shows them.
+fn write(readme: &Path, front: &Front) -> Result<(), Ended> {
+    let beside = readme.parent().unwrap_or(Path::new(""));
+    let pictures = front.pictures.iter();
+    let pictures = pictures.map(|(name, chart)| (beside.join(name), chart));
+    for (path, content) in pictures.chain([(readme.to_owned(), &front.text)]) {
+        publish::write_whole(&path, content.as_bytes())
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
 }
 
 fn read(directory: &Path) -> Result<(&Path, Vec<Record>, SweepFile), Ended> {
@@ -46,7 +57,7 @@ fn read(directory: &Path) -> Result<(&Path, Vec<Record>, SweepFile), Ended> {
 }
 
 /// The README's new text.
-fn front(readme: &Path, results: &[(&Path, Vec<Record>, SweepFile)]) -> Result<String, Ended> {
+fn front(readme: &Path, results: &[(&Path, Vec<Record>, SweepFile)]) -> Result<Front, Ended> {
     let wrong = |error: &dyn std::fmt::Display| {
         Ended::words(format!("--front {}: {error}", readme.display()))
     };

@@ -91,7 +91,7 @@ pub const HELD_CHART: &str = "held";
 pub const REST_CHARTS: [RestChart; 7] = [
     RestChart {
         name: HELD_CHART,
-        alternative: "Connections held on one machine, by engine and kind of peer, with what stopped each",
+        alternative: chart_held::ALTERNATIVE,
         draw: chart_held::of_result,
     },
     RestChart {

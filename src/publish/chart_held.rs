@@ -11,6 +11,10 @@ use super::svg::{Anchor, Span, Stroke, Svg, WIDTH};
 use super::theme::Theme;
 use fourtuple_spec::{Engine, Peer, Record};
 
+/// What it shows, for those who do not see it.
+pub const ALTERNATIVE: &str =
+    "Connections held on one machine, by engine and kind of peer, with what stopped each";
+
 const TOP: f64 = 104.0;
 const ROW: f64 = 30.0;
 /// Between the rows of two engines.

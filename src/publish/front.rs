@@ -3,7 +3,8 @@
 //! A figure that is typed into a README outlives what it was read off. So the front page's figures
 //! are made from records too, and only here.
 
-use super::chart::{CHARTS, REST_CHARTS};
+use super::chart::{CHARTS, HELD_CHART, REST_CHARTS};
+use super::chart_held;
 use super::facts;
 use super::format::{self, MISSING, bytes, counted, duration_ns, memory_bytes, percent, whole};
 use super::group::{Group, MEMORY_CONNECTIONS_MIN, Series, groups};
@@ -15,7 +16,7 @@ use super::readme;
 use super::report::{self, About, Picture};
 use super::sheets;
 use super::tables;
-use super::theme::LIGHT;
+use super::theme::{DARK, LIGHT};
 use super::verdict::verdicts;
 use super::{sheet_endpoint, sheet_held};
 use fourtuple_spec::record::Outcome;
@@ -47,6 +48,15 @@ pub struct Measured {
     pub records: Vec<Record>,
 }
 
+/// A front page: its text, and the pictures that no result has, because they are of all results.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Front {
+    /// The README.
+    pub text: String,
+    /// Files that it shows: where they lie, as the README links to them, and what is in them.
+    pub pictures: Vec<(String, String)>,
+}
+
 /// A README without a place for what was measured.
 #[derive(Debug, PartialEq, Eq)]
 pub struct NoPlace;
@@ -65,14 +75,19 @@ impl std::fmt::Display for NoPlace {
 ///
 /// # Errors
 /// The two markers are not there, each once and on a line of its own, in their order.
-pub fn front(readme: &str, results: &[Measured]) -> Result<String, NoPlace> {
+pub fn front(readme: &str, results: &[Measured]) -> Result<Front, NoPlace> {
     let (above, below) = around(readme)?;
     let mut block = format!(
         "{BEGIN}\n<!-- From here to the end marker, everything is written by `fourtuple report DIR… --front` from records. -->\n\n"
     );
-    block.push_str(&first(results));
+    let stem = held_stem(results);
+    let pictures = held_pictures(results, &stem);
+    block.push_str(&first(results, (!pictures.is_empty()).then_some(stem)));
     block.extend(results.iter().map(section));
-    Ok(format!("{above}{block}{below}"))
+    Ok(Front {
+        text: format!("{above}{block}{below}"),
+        pictures,
+    })
 }
 
 /// What is above the first marker, and the second one with what is below.
@@ -98,15 +113,40 @@ fn around(readme: &str) -> Result<(&str, &str), NoPlace> {
     Ok((&readme[..begin], &readme[end..]))
 }
 
+/// Where the picture of all results lies: beside them.
+fn held_stem(results: &[Measured]) -> String {
+    let first = results.first().map_or("", |one| &one.link);
+    match first.rsplit_once('/') {
+        // A link with an escape in it is no path.
+        Some((parent, _)) if !parent.contains('%') => format!("{parent}/{HELD_CHART}"),
+        _ => HELD_CHART.to_owned(),
+    }
+}
+
+/// Connections held over all results, on both grounds; empty where nothing was held.
+fn held_pictures(results: &[Measured], stem: &str) -> Vec<(String, String)> {
+    let all: Vec<&Record> = results.iter().flat_map(|one| &one.records).collect();
+    let drawn = [LIGHT, DARK].map(|theme| {
+        let chart = chart_held::draw(&all, &theme)?;
+        Some((format!("{stem}-{}.svg", theme.name), chart))
+    });
+    drawn.into_iter().flatten().collect()
+}
+
 /// What all results say together: how many connections were held, and what the server's end takes by
 /// either kind of peer.
-fn first(results: &[Measured]) -> String {
+fn first(results: &[Measured], picture: Option<String>) -> String {
     let all: Vec<&Record> = results.iter().flat_map(|one| &one.records).collect();
-    let mut text = String::new();
     let apart: Vec<&[Record]> = results.iter().map(|one| &one.records[..]).collect();
-    for sheet in [sheet_held::sheet(&all), sheet_endpoint::sheet(&apart)] {
-        text.extend(sheet.map(|sheet| sheet.markdown("###")));
+    let held = sheet_held::sheet(&all).map(|sheet| sheet.markdown("###"));
+    let mut text = held.unwrap_or_default();
+    if let (Some(stem), Some(heading)) = (picture, text.find("\n\n")) {
+        let alternative = chart_held::ALTERNATIVE;
+        let picture = readme::picture(&Picture { stem, alternative });
+        text.insert_str(heading + 2, &picture);
     }
+    let endpoint = sheet_endpoint::sheet(&apart);
+    text.extend(endpoint.map(|sheet| sheet.markdown("###")));
     text
 }
 
@@ -138,7 +178,9 @@ fn rest(measured: &Measured) -> String {
     let mut text = String::new();
     let mut has_idle_chart = false;
     for chart in &REST_CHARTS {
-        if (chart.draw)(&measured.records, &LIGHT).is_none() {
+        // Of connections held there is one picture of all results above.
+        let is_above = chart.name == HELD_CHART;
+        if is_above || (chart.draw)(&measured.records, &LIGHT).is_none() {
             continue;
         }
         has_idle_chart |= chart.name == IDLE_CHART;
@@ -421,7 +463,7 @@ mod tests {
 
     fn made(results: &[Measured]) -> String {
         let readme = format!("# Title\n\n{BEGIN}\nold figures\n{END}\n\nbelow\n");
-        front(&readme, results).unwrap().replace('\u{a0}', " ")
+        front(&readme, results).unwrap().text.replace('\u{a0}', " ")
     }
 
     #[test]
@@ -429,11 +471,11 @@ mod tests {
         let results = [measured(fixture::sweep(2))];
         let readme =
             format!("# Title, where `{BEGIN}` is named\n{BEGIN}\nold\n{END}\nbelow, no line break");
-        let once = front(&readme, &results).unwrap();
+        let once = front(&readme, &results).unwrap().text;
         assert!(once.starts_with(&format!("# Title, where `{BEGIN}` is named\n{BEGIN}\n")));
         assert!(once.ends_with(&format!("{END}\nbelow, no line break")));
         assert!(!once.contains("old"));
-        assert_eq!(front(&once, &results).unwrap(), once);
+        assert_eq!(front(&once, &results).unwrap().text, once);
     }
 
     #[test]
@@ -451,6 +493,30 @@ mod tests {
         assert!(
             !plain.contains("model-light.svg"),
             "nothing larger was predicted"
+        );
+    }
+
+    #[test]
+    fn what_was_held_over_all_results_has_one_picture_above_them() {
+        let kernel = measured(vec![fixture::ceiling(Engine::Uring, 2_400_000)]);
+        let ghosts = fixture::ghost(fixture::ceiling(Engine::UringPoll, 5_400_000));
+        let results = [kernel, measured(vec![ghosts])];
+        let readme = format!("{BEGIN}\n{END}\n");
+        let page = front(&readme, &results).unwrap();
+        let names: Vec<&str> = page.pictures.iter().map(|(name, _)| &name[..]).collect();
+        assert_eq!(names, ["results/held-light.svg", "results/held-dark.svg"]);
+        for (name, chart) in &page.pictures {
+            assert_eq!(page.text.matches(name.as_str()).count(), 1, "{name}");
+            assert!(chart.contains(">2,400,000<") && chart.contains(">5,400,000<"));
+        }
+        let place = page.text.find("results/held-light.svg").unwrap();
+        assert!(place < page.text.find("### standard").unwrap());
+        let empty = vec![fixture::failed(Engine::Uring, 5, 0, Some("memory"))];
+        assert!(
+            front(&readme, &[measured(empty)])
+                .unwrap()
+                .pictures
+                .is_empty()
         );
     }
 

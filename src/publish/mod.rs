@@ -65,7 +65,7 @@ mod tables;
 mod theme;
 mod verdict;
 
-pub use front::{Measured, front};
+pub use front::{Front, Measured, front};
 pub use link::link;
 pub use report::{About, report, write_whole};
 pub use summary::summary;
