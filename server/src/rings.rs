@@ -98,6 +98,9 @@ impl Rings {
     ) -> Result<Option<Slot>, ServeError> {
         let slot = self.acceptor.accepted(ring_index, result, shot)?;
         self.counters.accepted.add(u64::from(slot.is_some()));
+        // At once, and not with the next turn: while connections come as fast as they are handled, a turn does
+        // not end, and the table would be full before it did.
+        self.acceptor.advance(&mut self.set)?;
         Ok(slot)
     }
 

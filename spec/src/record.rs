@@ -256,6 +256,9 @@ pub struct Noise {
 pub struct Granted {
     /// `private` or `host`.
     pub network: Option<String>,
+    /// What the private network was set to, by the case and by what its kind of run needs.
+    #[serde(default)]
+    pub settings: BTreeMap<String, String>,
     /// Why it is the host's network although a private one was asked for.
     pub network_reason: Option<String>,
     /// Server processes: more than one where descriptors are short.

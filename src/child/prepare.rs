@@ -9,9 +9,13 @@ use super::pipe::{Requests, reply};
 use crate::exit::Exit;
 use fourtuple_ring::{Errno, KernelPages, errno_name};
 use fourtuple_spec::message::{PrepareReply, PrepareRequest};
+use std::sync::mpsc;
+use std::thread;
 
-/// Taken between two looks at how much is left.
+/// Taken by a thread between two looks at how much is left.
 const STEP_BYTES: u64 = 64 << 20;
+/// More would not find memory faster, and each may take a step too much.
+const THREADS_MAX: usize = 4;
 
 /// Prepares memory as told, and holds what must be held until the input ends.
 pub fn work() -> Exit {
@@ -19,31 +23,66 @@ pub fn work() -> Exit {
     let Some(PrepareRequest::Start { bytes, left_bytes }) = requests.next() else {
         return Exit::Failed;
     };
-    let mut pages = KernelPages::default();
-    let mut refusal = None;
-    while refusal.is_none() && pages.bytes() < bytes && has_room(left_bytes) {
-        refusal = pages.take(STEP_BYTES.min(bytes - pages.bytes())).err();
+    let threads = thread::available_parallelism().map_or(1, |count| count.get().min(THREADS_MAX));
+    let (done, ends) = mpsc::channel();
+    for _ in 0..threads {
+        let done = done.clone();
+        let share = bytes / threads as u64;
+        let left_bytes = left_bytes + threads as u64 * 2 * STEP_BYTES;
+        // One that cannot be started leaves less prepared, and that is what the answer says.
+        let _ = thread::Builder::new().spawn(move || {
+            let mut pages = KernelPages::default();
+            let _ = done.send(take(&mut pages, share, left_bytes));
+            // What is held is held by this thread.
+            loop {
+                thread::park();
+            }
+        });
     }
-    let handed_back = pages.hand_back();
-    reply(&match (handed_back, refusal) {
-        (Err(errno), _) => failed(format!(
-            "memory cannot be handed back: {}",
-            errno_name(errno)
-        )),
-        (Ok(()), Some(errno)) if pages.bytes() == 0 => failed(why(errno)),
-        (Ok(()), refusal) => PrepareReply::Prepared {
-            bytes: pages.bytes(),
-            reason: refusal.map(why),
-        },
-    });
+    drop(done);
+    reply(&sum(ends.iter().take(threads)));
     let _: Option<PrepareRequest> = requests.next();
     Exit::Done
 }
 
+/// What one thread took, and why not more.
+type Taken = Result<(u64, Option<Errno>), Errno>;
+
+/// Takes a little at a time, then hands all back but what has to be held.
+fn take(pages: &mut KernelPages, bytes: u64, left_bytes: u64) -> Taken {
+    let mut refusal = None;
+    while refusal.is_none() && pages.bytes() < bytes && has_room(left_bytes) {
+        refusal = pages.take(STEP_BYTES.min(bytes - pages.bytes())).err();
+    }
+    pages.hand_back().map(|()| (pages.bytes(), refusal))
+}
+
+fn sum(ends: impl Iterator<Item = Taken>) -> PrepareReply {
+    let (mut bytes, mut reason) = (0, None);
+    for end in ends {
+        match end {
+            Err(errno) => {
+                let name = errno_name(errno);
+                return failed(format!("memory cannot be handed back: {name}"));
+            }
+            Ok((taken, refusal)) => {
+                bytes += taken;
+                reason = reason.or(refusal);
+            }
+        }
+    }
+    match reason {
+        Some(errno) if bytes == 0 => failed(why(errno)),
+        reason => PrepareReply::Prepared {
+            bytes,
+            reason: reason.map(why),
+        },
+    }
+}
+
 /// What is taken is known roughly beforehand: the OOM killer must not find out.
 fn has_room(left_bytes: u64) -> bool {
-    fourtuple_meter::available_bytes()
-        .is_none_or(|available| available > left_bytes + 2 * STEP_BYTES)
+    fourtuple_meter::available_bytes().is_none_or(|available| available > left_bytes)
 }
 
 fn failed(error: String) -> PrepareReply {

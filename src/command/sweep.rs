@@ -18,6 +18,7 @@ const BUILT_IN: [(&str, &str); 13] = [
     ("hot", include_str!("../../plans/hot.toml")),
     ("idle-hot", include_str!("../../plans/idle-hot.toml")),
     ("ghost", include_str!("../../plans/ghost.toml")),
+    ("ghost-ratio", include_str!("../../plans/ghost-ratio.toml")),
     (
         "ghost-ceiling",
         include_str!("../../plans/ghost-ceiling.toml"),

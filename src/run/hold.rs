@@ -34,7 +34,7 @@ impl Run<'_> {
         let mut connections_lost = None;
         if self.case.echoes() {
             let held = self.record.setup.connections_held.unwrap_or(0);
-            let echoes = self.round("proof", self.case.active_connections)?;
+            let echoes = self.round("proof", self.case.round_connections())?;
             connections_lost = Some(held - u32::try_from(echoes).unwrap_or(held).min(held));
         }
         self.record.hold = Some(Hold {

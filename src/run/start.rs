@@ -17,6 +17,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
+/// From so many connections on a run that holds them gets a table of its own, of one bucket a connection, and no
+/// more than this: 64 MB.
+const HASH_CONNECTIONS: u32 = 500_000;
+const HASH_BUCKETS_MAX: u32 = 1 << 23;
+
 /// How long a process may take to be ready. Nothing that grows with the case happens before.
 const READY_LIMIT: Duration = Duration::from_secs(30);
 
@@ -67,6 +72,7 @@ impl Run<'_> {
         if is_private {
             let listen = (Ipv4Addr::UNSPECIFIED, PRIVATE_SERVER_PORT).into();
             let sysctls = sysctls(&self.case, &has_sysctl);
+            granted.settings = sysctls.clone();
             return Ok((Network::Create(sysctls), listen));
         }
         if self.case.network == NetworkChoice::Private {
@@ -199,6 +205,9 @@ fn sysctls(case: &Case, has: &dyn Fn(&str) -> bool) -> BTreeMap<String, String> 
         wanted.push(("net.core.somaxconn", queue.clone()));
         wanted.push(("net.ipv4.tcp_max_syn_backlog", queue));
     }
+    if case.peer == Peer::Ghost && case.state.is_none() && case.measure_ms == 0 {
+        wanted.extend(holding(case));
+    }
     if case.peer == Peer::Ghost {
         // No cookie is to stand in for a half-open connection: its options would be lost.
         wanted.push(("net.ipv4.tcp_syncookies", "0".to_owned()));
@@ -218,6 +227,35 @@ fn sysctls(case: &Case, has: &dyn Fn(&str) -> bool) -> BTreeMap<String, String> 
         .collect();
     sysctls.extend(case.sysctls.clone());
     sysctls
+}
+
+/// What serves a run that holds ghosts' connections and measures no rate. There the ghosts' core would do nearly
+/// all of the work, so what the device receives is steered over both sides' cores; and with 19 connections in a
+/// bucket of the usual table, a third of that core's time was looking for them.
+fn holding(case: &Case) -> Vec<(&'static str, String)> {
+    let cpus = case.server_cpus.iter().chain(&case.client_cpus);
+    let mask = ("net.core.rps_default_mask", cpu_mask(cpus.copied()));
+    let buckets = case.connections.min(HASH_BUCKETS_MAX).next_power_of_two();
+    let buckets = ("net.ipv4.tcp_child_ehash_entries", buckets.to_string());
+    match case.connections {
+        0..HASH_CONNECTIONS => vec![mask],
+        _ => vec![mask, buckets],
+    }
+}
+
+/// Cores as the kernel writes a set of them: words of 32 bits, the last cores first.
+fn cpu_mask(cpus: impl Iterator<Item = u32>) -> String {
+    let mut words = vec![0_u32];
+    for cpu in cpus {
+        let word = (cpu / 32) as usize;
+        words.resize(words.len().max(word + 1), 0);
+        words[word] |= 1 << (cpu % 32);
+    }
+    let mut words = words.iter().rev();
+    let first = words
+        .next()
+        .map_or(String::new(), |word| format!("{word:x}"));
+    words.fold(first, |mask, word| format!("{mask},{word:08x}"))
 }
 
 /// Whether this kernel has such a setting at all.
@@ -255,6 +293,26 @@ mod tests {
         request
             .resolve(&CaseDefaults::new(vec![0], vec![1]))
             .unwrap()
+    }
+
+    #[test]
+    fn what_only_holds_is_steered_over_all_cores() {
+        let mut held = case(Peer::Ghost);
+        held.measure_ms = 0;
+        let all = sysctls(&held, &|_| true);
+        assert_eq!(all["net.core.rps_default_mask"], "3");
+        assert!(!all.contains_key("net.ipv4.tcp_child_ehash_entries"));
+        held.connections = 5_000_000;
+        let all = sysctls(&held, &|_| true);
+        assert_eq!(all["net.ipv4.tcp_child_ehash_entries"], "8388608");
+        assert!(!sysctls(&case(Peer::Ghost), &|_| true).contains_key("net.core.rps_default_mask"));
+    }
+
+    #[test]
+    fn cores_are_written_in_words_the_last_first() {
+        assert_eq!(cpu_mask([0, 1].into_iter()), "3");
+        assert_eq!(cpu_mask([31, 32].into_iter()), "1,80000000");
+        assert_eq!(cpu_mask([64].into_iter()), "1,00000000,00000000");
     }
 
     #[test]

@@ -21,9 +21,6 @@ pub const CONNECT_WINDOW_MAX: u32 = 4095;
 /// million in flight, the round trip would exceed the delayed-ACK timer.
 const ACTIVE_CONNECTIONS: u32 = 16_384;
 
-/// The same for ghosts, which remember nothing of a connection but its turn: what they keep of a turn stays small.
-const GHOST_ACTIVE_CONNECTIONS: u32 = 4_096;
-
 /// Connects in flight, where nothing else is asked. To a ghost one is a segment that waits for its answer.
 const CONNECT_WINDOW: u32 = 256;
 const GHOST_CONNECT_WINDOW: u32 = 1_024;
@@ -395,14 +392,14 @@ impl CaseRequest {
             asked.clone().unwrap_or_else(|| given.to_vec())
         };
         // A state is brought about by a script, which opens as it always has.
-        let (default_active, default_window) = match (peer, self.state) {
-            (Peer::Ghost, None) => (GHOST_ACTIVE_CONNECTIONS, GHOST_CONNECT_WINDOW),
-            _ => (ACTIVE_CONNECTIONS, CONNECT_WINDOW),
+        let default_window = match (peer, self.state) {
+            (Peer::Ghost, None) => GHOST_CONNECT_WINDOW,
+            _ => CONNECT_WINDOW,
         };
         let default_mode = self.rate.map_or(Mode::Closed, |_| Mode::Open);
         let active_connections = self
             .active_connections
-            .unwrap_or(default_active)
+            .unwrap_or(ACTIVE_CONNECTIONS)
             .min(self.connections);
         let hot_connections = self.hot_connections.filter(|&hot| hot < self.connections);
         let mut case = Case {
@@ -459,9 +456,11 @@ impl CaseRequest {
         if !case.echoes() {
             return Vec::new();
         }
-        let needs_proof = case.hot() < case.connections || case.measure_ms == 0;
+        // What follows a hold proves them all.
+        let needs_proof =
+            case.hot() < case.connections || (case.measure_ms == 0 && case.hold_ms == 0);
         let default = || match needs_proof {
-            true => vec![case.active_connections],
+            true => vec![case.round_connections()],
             false => Vec::new(),
         };
         let rounds = self.rounds.clone().unwrap_or_else(default);
@@ -556,9 +555,9 @@ mod tests {
         let case = request.resolve(&defaults()).unwrap();
         assert_eq!(
             (case.active_connections, case.connect_window),
-            (4_096, 1_024)
+            (16_384, 1_024)
         );
-        assert_eq!(case.rounds, [4_096]);
+        assert_eq!(case.rounds, [64]);
         request.measure_ms = None;
         request.state = Some(EndpointState::Armed);
         let case = request.resolve(&defaults()).unwrap();

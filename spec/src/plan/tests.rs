@@ -140,7 +140,13 @@ fn the_plans_that_come_with_the_program_fit_their_time() {
 #[test]
 fn the_plans_of_ghosts_fit_their_time_and_a_machine_of_24_gib() {
     for (name, text, runs, minutes) in [
-        ("ghost", include_str!("../../../plans/ghost.toml"), 210, 7.0),
+        ("ghost", include_str!("../../../plans/ghost.toml"), 144, 7.0),
+        (
+            "ghost-ratio",
+            include_str!("../../../plans/ghost-ratio.toml"),
+            120,
+            5.0,
+        ),
         (
             "ghost-ceiling",
             include_str!("../../../plans/ghost-ceiling.toml"),
@@ -150,13 +156,13 @@ fn the_plans_of_ghosts_fit_their_time_and_a_machine_of_24_gib() {
         (
             "ghost-million",
             include_str!("../../../plans/ghost-million.toml"),
-            36,
+            34,
             30.0,
         ),
         (
             "ghost-hot",
             include_str!("../../../plans/ghost-hot.toml"),
-            16,
+            8,
             30.0,
         ),
         (
