@@ -8,7 +8,7 @@ use fourtuple_spec::plan::Plan;
 use std::fs;
 
 /// Plans that the program carries with it, so that an installed one needs no files.
-const BUILT_IN: [(&str, &str); 13] = [
+const BUILT_IN: [(&str, &str); 14] = [
     ("standard", include_str!("../../plans/standard.toml")),
     ("quick", include_str!("../../plans/quick.toml")),
     ("million", include_str!("../../plans/million.toml")),
