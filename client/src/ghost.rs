@@ -16,6 +16,7 @@ mod exchange;
 mod fault;
 mod line;
 mod load;
+mod open;
 mod opening;
 mod schedule;
 mod script;

@@ -84,6 +84,8 @@ pub struct Interrupted;
 /// Executes a case. All that can fail is in the record; only an interruption yields none.
 pub fn execute(case: &Case, context: &Context<'_>) -> Result<Record, Interrupted> {
     let mut record = record::begin(case, context);
+    // First, because what an earlier run held is not there before it is over.
+    record.warnings.extend(quiet::wait(context)?);
     if !context.is_forced
         && let Err(shortage) = room::check(case)
     {
@@ -92,7 +94,6 @@ pub fn execute(case: &Case, context: &Context<'_>) -> Result<Record, Interrupted
         record.error = Some(shortage.to_string());
         return Ok(record);
     }
-    record.warnings.extend(quiet::wait(context)?);
     context.leftovers.set(Leftovers::of(case));
     let mut run = Run::new(case, context, record);
     let result = run.steps();

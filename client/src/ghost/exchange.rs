@@ -6,7 +6,7 @@
 use super::address::first_sequence;
 use super::line::{Arrival, BUFFER_BYTES};
 use super::load::Echoes;
-use super::schedule::{Shuffle, Times};
+use super::open::Open;
 use super::segment::Segment;
 use super::table::{Table, Turn};
 use super::tcp::{Heard, Tcp};
@@ -17,8 +17,7 @@ use crate::turns::Turns;
 use crate::{LoadError, Warm};
 use fourtuple_spec::message::Measured;
 use fourtuple_spec::record::Round;
-use fourtuple_spec::{Case, Mode};
-use std::collections::VecDeque;
+use fourtuple_spec::Mode;
 use std::time::{Duration, Instant};
 
 /// Turns begun before what has come is looked at.
@@ -34,29 +33,17 @@ const LOOK_NS: u64 = 50_000_000;
 /// How long one has had none. Longer where the path loses nothing: there the server is only slow.
 const RESEND_NS: u64 = 1_000_000_000;
 const RESEND_FAULTY_NS: u64 = 250_000_000;
-/// Messages of an open loop that may wait for their connections: more is no open loop any more.
-const WAITING_MAX: usize = 1 << 20;
 
 /// Numbers of a connection that waits for its turn: its next byte's, and that of the server's.
 type Numbers = (u32, u32);
 
-/// An open loop's schedule.
-struct Open {
-    times: Times,
-    shuffle: Shuffle,
-    /// Connections whose turn is at its depth, and when their message was to leave.
-    waiting: VecDeque<(u32, u64)>,
-    /// When each message in flight was to leave, by place and sequence modulo depth.
-    intended_ns: Vec<u64>,
-}
-
 /// Messages and their echoes, from the first to the last.
-struct Exchange<'a> {
-    echoes: &'a mut Echoes,
-    conductor: Conductor,
-    turns: Turns,
-    table: Table,
-    open: Option<Open>,
+pub(super) struct Exchange<'a> {
+    pub(super) echoes: &'a mut Echoes,
+    pub(super) conductor: Conductor,
+    pub(super) turns: Turns,
+    pub(super) table: Table,
+    pub(super) open: Option<Open>,
     /// When each message in flight was sent, by place and sequence modulo depth.
     sent_ns: Vec<u64>,
     /// By rank, of those that have had a turn; empty where none comes again.
@@ -64,7 +51,7 @@ struct Exchange<'a> {
     /// Turns begun in this exchange.
     begun: u64,
     spin: Duration,
-    now_ns: u64,
+    pub(super) now_ns: u64,
     looked_ns: u64,
 }
 
@@ -164,13 +151,6 @@ impl<'a> Exchange<'a> {
         Ok(())
     }
 
-    /// How long it is until something has to be sent, whatever comes.
-    fn until_due(&self) -> Duration {
-        self.open.as_ref().map_or(TICK, |open| {
-            Duration::from_nanos(open.times.until_next_ns(self.conductor.now_ns()))
-        })
-    }
-
     /// Whether some of those that have a turn at once have not had their first.
     #[inline]
     fn is_beginning(&self) -> bool {
@@ -206,69 +186,8 @@ impl<'a> Exchange<'a> {
         Ok(())
     }
 
-    /// Offers the messages that the schedule has up to now.
-    fn begin_due(&mut self) -> Result<(), LoadError> {
-        while self.conductor.is_sending() {
-            let Some(open) = &mut self.open else {
-                break;
-            };
-            let Some(intended_ns) = open.times.due(self.now_ns) else {
-                break;
-            };
-            let index = self.turns.members.index(open.shuffle.next());
-            self.conductor.offer();
-            self.offer(index, intended_ns)?;
-        }
-        Ok(())
-    }
-
-    /// Has a message leave that was to leave then, or wait for those before it.
-    fn offer(&mut self, index: u32, intended_ns: u64) -> Result<(), LoadError> {
-        let place = match self.table.place(index) {
-            None => {
-                let place = self.begin(index, 1)?;
-                self.note_intended(place, intended_ns);
-                return Ok(());
-            }
-            Some(place) => place,
-        };
-        let turn = self.table.turn(place);
-        if turn.in_flight() < self.turns.depth {
-            self.note_intended_next(place, intended_ns);
-            self.ask(place, 1);
-            return self.answer(place);
-        }
-        turn.waiting += 1;
-        let Some(open) = &mut self.open else {
-            return Ok(());
-        };
-        if open.waiting.len() == WAITING_MAX {
-            return Err(LoadError::new(format!(
-                "{WAITING_MAX} messages wait to be sent: the server does not keep up with the rate, offer less"
-            )));
-        }
-        open.waiting.push_back((index, intended_ns));
-        Ok(())
-    }
-
-    fn note_intended(&mut self, place: u32, intended_ns: u64) {
-        let sequence = self.table.turn(place).sequence;
-        let at = self.stamp(place, sequence);
-        if let Some(open) = &mut self.open {
-            open.intended_ns[at] = intended_ns;
-        }
-    }
-
-    fn note_intended_next(&mut self, place: u32, intended_ns: u64) {
-        let sequence = self.table.turn(place).asked;
-        let at = self.stamp(place, sequence);
-        if let Some(open) = &mut self.open {
-            open.intended_ns[at] = intended_ns;
-        }
-    }
-
     /// Gives a connection its turn, with so many messages; its place.
-    fn begin(&mut self, index: u32, messages: u32) -> Result<u32, LoadError> {
+    pub(super) fn begin(&mut self, index: u32, messages: u32) -> Result<u32, LoadError> {
         let rank = self.turns.members.rank(index) as usize;
         let numbers = self.numbers.get(rank).copied().flatten();
         let first = first_sequence(index);
@@ -308,7 +227,7 @@ impl<'a> Exchange<'a> {
 
     /// Puts `messages` more in flight.
     #[inline]
-    fn ask(&mut self, place: u32, messages: u32) {
+    pub(super) fn ask(&mut self, place: u32, messages: u32) {
         self.conductor.in_flight += u64::from(messages);
         match self.table.turn(place).tcp.is_asking() {
             true => self.table.turn(place).asked += messages,
@@ -395,7 +314,7 @@ impl<'a> Exchange<'a> {
 
     /// Sends what a turn's end has to say.
     #[inline]
-    fn answer(&mut self, place: u32) -> Result<(), LoadError> {
+    pub(super) fn answer(&mut self, place: u32) -> Result<(), LoadError> {
         let turn = self.table.turn(place);
         turn.tcp
             .answer(&self.echoes.terms, &mut self.echoes.replies);
@@ -493,25 +412,6 @@ impl<'a> Exchange<'a> {
         Ok(())
     }
 
-    /// There is room for a message that waited for this connection.
-    fn offer_waiting(&mut self, place: u32) {
-        let turn = self.table.turn(place);
-        if turn.waiting == 0 {
-            return;
-        }
-        turn.waiting -= 1;
-        let index = turn.index;
-        let Some(open) = &mut self.open else {
-            return;
-        };
-        let first = open.waiting.iter().position(|&(other, _)| other == index);
-        let Some((_, intended_ns)) = first.and_then(|first| open.waiting.remove(first)) else {
-            return;
-        };
-        self.note_intended_next(place, intended_ns);
-        self.ask(place, 1);
-    }
-
     /// Takes a turn back that is over. Where each keeps its own, none is until the exchange is.
     #[inline]
     fn end_if_over(&mut self, place: u32) -> Result<(), LoadError> {
@@ -571,23 +471,8 @@ impl<'a> Exchange<'a> {
 
     /// Where the times of a message are kept.
     #[inline]
-    fn stamp(&self, place: u32, sequence: u32) -> usize {
+    pub(super) fn stamp(&self, place: u32, sequence: u32) -> usize {
         let depth = self.turns.depth;
         place as usize * depth as usize + (sequence % depth) as usize
-    }
-}
-
-impl Open {
-    fn new(case: &Case, members: &Members, messages: usize) -> Self {
-        Self {
-            times: Times::new(
-                case.schedule,
-                case.rate.unwrap_or(1),
-                u64::from(case.repeat),
-            ),
-            shuffle: Shuffle::new(members.count()),
-            waiting: VecDeque::new(),
-            intended_ns: vec![0; messages],
-        }
     }
 }
