@@ -15,9 +15,9 @@ use crate::connection::Proof;
 use crate::members::Members;
 use crate::turns::Turns;
 use crate::{LoadError, Warm};
+use fourtuple_spec::Mode;
 use fourtuple_spec::message::Measured;
 use fourtuple_spec::record::Round;
-use fourtuple_spec::Mode;
 use std::time::{Duration, Instant};
 
 /// Turns begun before what has come is looked at.
