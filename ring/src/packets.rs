@@ -80,7 +80,7 @@ impl PacketWriter {
         &mut self.buffers[at..at + self.packet_bytes]
     }
 
-    /// Puts the first `bytes` of [`PacketWriter::next`] in the batch, which is flushed if it is full now.
+    /// Puts the first `bytes` of [`PacketWriter::buffer`] in the batch, which is flushed if it is full now.
     ///
     /// # Errors
     /// As [`PacketWriter::flush`].
