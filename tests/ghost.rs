@@ -163,7 +163,7 @@ fn every_ghost_echoes_once_a_round_and_once_after_the_hold() {
             .map(|round| (&round["phase"], &round["active_connections"]))
             .collect();
         let (round, proof) = (&"round".into(), &"proof".into());
-        let expected = [(round, 1), (round, 50), (round, 200), (proof, 200)];
+        let expected = [(round, 1), (round, 50), (round, 200), (proof, 64)];
         for (seen, (phase, active)) in seen.iter().zip(expected) {
             assert_eq!(*seen, (phase, &active.into()), "{record}");
         }

@@ -75,6 +75,7 @@ Plans that come with the program:
   hot            what a million idle connections cost 10,000 busy ones
   idle-hot       every engine: a hot thousand among 100,000
   ghost          every engine, judged by ghost and by kernel peers
+  ghost-ratio    how much more load ghosts make than a kernel's client
   ghost-ceiling  how many of the server's ends memory holds
   ghost-million  bytes of the server's end, up to 5,000,000
   ghost-hot      a hot thousand beside up to 5,000,000 idle ones
