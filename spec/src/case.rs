@@ -402,7 +402,7 @@ impl Case {
 
     /// How many connections are active at once in a round of which nothing else is said. Of ghosts few: with
     /// more, what the server touches for one connection has left the caches before its turn is over, and past
-    /// 40 ms it acknowledges each message apart. From 4,096 to 64 a round of 500,000 became faster by a half.
+    /// 40 ms it acknowledges each message apart. From 4,096 to 64 a round of 500,000 became faster by a quarter or more.
     pub fn round_connections(&self) -> u32 {
         match self.peer {
             Peer::Kernel => self.active_connections,
