@@ -43,7 +43,7 @@ use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
 use fourtuple_server::{Options, Server};
 use fourtuple_spec::engine::{PROFILES, Profile};
 use fourtuple_spec::record::{Ledger, Outcome};
-use fourtuple_spec::{Engine, Record};
+use fourtuple_spec::{Engine, Factors, Record};
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -233,6 +233,8 @@ fn refusal(profile: &Profile) -> Option<String> {
         connections: None,
         message_bytes: 64,
         slots_per_ring: None,
+        factors: Factors::default(),
+        threads: 1,
         state: None,
     };
     Server::bind(&options).err().map(|error| error.to_string())
@@ -267,7 +269,10 @@ fn main() {
         .configure_from_args();
     let mut group = criterion.benchmark_group("connection_memory");
     group.sampling_mode(SamplingMode::Flat);
-    for profile in &PROFILES {
+    for profile in PROFILES
+        .iter()
+        .filter(|profile| fourtuple_server::has(profile.engine))
+    {
         if let Some(reason) = refusal(profile) {
             eprintln!("{profile} is skipped: {reason}", profile = profile.name);
             continue;

@@ -15,8 +15,8 @@ use criterion::{BenchmarkGroup, BenchmarkId, Criterion, SamplingMode, Throughput
 use fourtuple_client::{Growth, Load};
 use fourtuple_server::{Options, ServeError, Server, Stopper};
 use fourtuple_spec::engine::PROFILES;
-use fourtuple_spec::{AddressMode, Case, ClientKind, Engine, Mode, NetworkChoice, Peer};
-use std::collections::BTreeMap;
+use fourtuple_spec::plan::{CaseDefaults, CaseRequest};
+use fourtuple_spec::{Case, ClientKind, Engine, Factors, NetworkChoice};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
@@ -77,6 +77,8 @@ fn options(engine: Engine) -> Options {
         connections: None,
         message_bytes: MESSAGE_BYTES,
         slots_per_ring: Some(2 * CONNECTIONS[2]),
+        factors: Factors::default(),
+        threads: 1,
         state: None,
     }
 }
@@ -98,43 +100,19 @@ fn open(engine: Engine, connections: u32, target: SocketAddr) -> Load {
 }
 
 fn case(engine: Engine, connections: u32) -> Case {
+    let bare = CaseRequest::new(engine, connections)
+        .resolve(&CaseDefaults::new(vec![0], vec![1]))
+        .expect("every default is sound");
     Case {
-        engine: Some(engine),
-        target: None,
         client: client(),
-        connections,
         message_bytes: MESSAGE_BYTES,
-        depth: 1,
-        mode: Mode::Closed,
-        rate: None,
-        schedule: fourtuple_spec::Schedule::Poisson,
-        tcp_options: fourtuple_spec::TcpOptions::Plain,
-        loss_ppm: 0,
-        duplicate_ppm: 0,
-        reorder_ppm: 0,
-        peer: Peer::Kernel,
-        repeat: 0,
-        control: false,
-        addresses: AddressMode::Destinations,
         group_connections: CONNECTIONS[2],
-        active_connections: connections,
-        until_full: false,
-        prepare_memory: false,
-        state: None,
-        hot_connections: None,
-        hot_placement: fourtuple_spec::HotPlacement::Spread,
-        rounds: Vec::new(),
-        hold_ms: 0,
         connect_window: 64,
-        client_spin_us: 50,
         settle_ms: 0,
         warmup_ms: 0,
         measure_ms: 0,
         network: NetworkChoice::Host,
-        sysctls: BTreeMap::new(),
-        slots_per_ring: None,
-        server_cpus: Vec::new(),
-        client_cpus: Vec::new(),
+        ..bare
     }
 }
 
@@ -193,7 +171,10 @@ fn main() {
     // Every sample is equally long: a short one would be mostly the first and the last echoes.
     group.sampling_mode(SamplingMode::Flat);
     group.throughput(Throughput::Elements(1));
-    for profile in PROFILES.iter().filter(|profile| profile.echoes) {
+    for profile in PROFILES
+        .iter()
+        .filter(|profile| profile.echoes && fourtuple_server::has(profile.engine))
+    {
         for connections in CONNECTIONS {
             echo(&mut group, profile.engine, connections);
         }

@@ -244,6 +244,8 @@ impl Conductor {
             offered: self.services.as_ref().map(|_| self.offered),
             watched_ns: self.watched_ns,
             counters,
+            counters_before: ClientCounters::default(),
+            warmup_echoes: 0,
         }
     }
 

@@ -5,8 +5,8 @@
 
 use fourtuple_client::{Growth, Load, LoadError};
 use fourtuple_spec::message::Measured;
-use fourtuple_spec::{AddressMode, Case, ClientKind, Engine, Mode, NetworkChoice, Peer};
-use std::collections::BTreeMap;
+use fourtuple_spec::plan::{CaseDefaults, CaseRequest};
+use fourtuple_spec::{AddressMode, Case, ClientKind, Engine, NetworkChoice};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -48,43 +48,17 @@ fn serve(connection: u32, mut stream: TcpStream, habit: Habit) {
 }
 
 fn case(connections: u32) -> Case {
+    let bare = CaseRequest::new(Engine::Epoll, connections)
+        .resolve(&CaseDefaults::new(vec![0], vec![1]))
+        .expect("every default is sound");
     Case {
-        engine: Some(Engine::Epoll),
-        target: None,
-        client: ClientKind::Uring,
-        connections,
-        message_bytes: 64,
-        depth: 1,
-        mode: Mode::Closed,
-        rate: None,
-        schedule: fourtuple_spec::Schedule::Poisson,
-        tcp_options: fourtuple_spec::TcpOptions::Plain,
-        loss_ppm: 0,
-        duplicate_ppm: 0,
-        reorder_ppm: 0,
-        peer: Peer::Kernel,
-        repeat: 0,
-        control: false,
-        addresses: AddressMode::Destinations,
         group_connections: 10_000,
-        active_connections: connections,
-        until_full: false,
-        prepare_memory: false,
-        state: None,
-        hot_connections: None,
-        hot_placement: fourtuple_spec::HotPlacement::Spread,
-        rounds: Vec::new(),
-        hold_ms: 0,
         connect_window: 16,
-        client_spin_us: 50,
         settle_ms: 0,
         warmup_ms: 20,
         measure_ms: 100,
         network: NetworkChoice::Host,
-        sysctls: BTreeMap::new(),
-        slots_per_ring: None,
-        server_cpus: Vec::new(),
-        client_cpus: Vec::new(),
+        ..bare
     }
 }
 

@@ -2,9 +2,8 @@
 
 use fourtuple_client::{Growth, Load, LoadError};
 use fourtuple_spec::payload::Pattern;
-use fourtuple_spec::{
-    AddressMode, Case, ClientKind, Engine, HotPlacement, Mode, NetworkChoice, Peer,
-};
+use fourtuple_spec::plan::{CaseDefaults, CaseRequest};
+use fourtuple_spec::{Case, ClientKind, Engine, HotPlacement, NetworkChoice};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -96,43 +95,18 @@ fn index_of(message: &[u8]) -> u32 {
 }
 
 fn case(connections: u32) -> Case {
+    let bare = CaseRequest::new(Engine::Epoll, connections)
+        .resolve(&CaseDefaults::new(vec![0], vec![1]))
+        .expect("every default is sound");
     Case {
-        engine: Some(Engine::Epoll),
-        target: None,
-        client: ClientKind::Uring,
-        connections,
         message_bytes: MESSAGE_BYTES,
-        depth: 1,
-        mode: Mode::Closed,
-        rate: None,
-        schedule: fourtuple_spec::Schedule::Poisson,
-        tcp_options: fourtuple_spec::TcpOptions::Plain,
-        loss_ppm: 0,
-        duplicate_ppm: 0,
-        reorder_ppm: 0,
-        peer: Peer::Kernel,
-        repeat: 0,
-        control: false,
-        addresses: AddressMode::Destinations,
         group_connections: 10_000,
-        active_connections: connections,
-        until_full: false,
-        prepare_memory: false,
-        state: None,
-        hot_connections: None,
-        hot_placement: HotPlacement::Spread,
-        rounds: Vec::new(),
-        hold_ms: 0,
         connect_window: 4,
-        client_spin_us: 50,
         settle_ms: 0,
         warmup_ms: 10,
         measure_ms: 50,
         network: NetworkChoice::Host,
-        sysctls: BTreeMap::new(),
-        slots_per_ring: None,
-        server_cpus: Vec::new(),
-        client_cpus: Vec::new(),
+        ..bare
     }
 }
 

@@ -34,20 +34,47 @@ pub(crate) trait Serve {
 /// Asks the kernel for all that the engine needs, so that a refusal is known before serving.
 pub(crate) type Constructor = fn(Worker) -> Result<Box<dyn Serve>, ServeError>;
 
-/// The table. A `match`, so that an engine without a row does not compile.
-pub(crate) fn constructor(options: &Options) -> Constructor {
+/// How the engine of these options is made.
+///
+/// # Errors
+/// It is no server of this program's, or not in this build; the message says what to do.
+pub(crate) fn constructor(options: &Options) -> Result<Constructor, ServeError> {
     if options.state.is_some_and(keeper::keeps) {
-        return keeper::new;
+        return Ok(keeper::new);
     }
-    match options.engine {
-        Engine::Uring => uring::new,
-        Engine::UringPoll => uring_poll::new,
-        Engine::UringHybrid => uring_hybrid::new,
-        Engine::Epoll => epoll::new,
-        Engine::Tokio => tasks::new,
-        Engine::Spin => spin::new,
-        Engine::Null => null::new,
+    built(options.engine).ok_or_else(|| absent(options.engine))
+}
+
+/// The table. A `match`, so that an engine without a row does not compile.
+pub(crate) fn built(engine: Engine) -> Option<Constructor> {
+    match engine {
+        Engine::Uring => Some(uring::new),
+        Engine::UringPoll => Some(uring_poll::new),
+        Engine::UringHybrid => Some(uring_hybrid::new),
+        Engine::Epoll => Some(epoll::new),
+        Engine::EpollEt => None,
+        Engine::EpollInRing => None,
+        Engine::Threads => None,
+        Engine::Mio => None,
+        Engine::Tokio => Some(tasks::new),
+        Engine::TokioMulti => None,
+        Engine::Monoio => None,
+        Engine::Glommio => None,
+        Engine::Compio => None,
+        Engine::Spin => Some(spin::new),
+        Engine::Null => Some(null::new),
+        // The client has both ends of the one; the other is another program.
+        Engine::Stack | Engine::Foreign => None,
     }
+}
+
+fn absent(engine: Engine) -> ServeError {
+    ServeError::new(match engine.profile().feature {
+        Some(feature) => format!(
+            "the engine {engine} is not in this build: build with `cargo build --release --features {feature}`"
+        ),
+        None => format!("the engine {engine} is no server of this program's own"),
+    })
 }
 
 /// Bytes of a buffer made to fit `message_bytes`, between `bytes_min` and 256 KiB.

@@ -166,6 +166,7 @@ mod tests {
     use super::*;
     use crate::{Options, Server};
     use fourtuple_spec::Engine;
+    use fourtuple_spec::Factors;
     use std::io::Read;
     use std::net::{SocketAddr, TcpStream};
     use std::thread::{self, JoinHandle};
@@ -178,6 +179,8 @@ mod tests {
             connections: Some(10),
             message_bytes: 64,
             slots_per_ring: None,
+            factors: Factors::default(),
+            threads: 1,
             state: Some(state),
         }
     }

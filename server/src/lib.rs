@@ -30,7 +30,7 @@ pub use stop::Stopper;
 
 use engine::{Serve, Worker};
 use fourtuple_spec::record::Grant;
-use fourtuple_spec::{EndpointState, Engine};
+use fourtuple_spec::{EndpointState, Engine, Factors};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -51,9 +51,18 @@ pub struct Options {
     /// Slots of one ring's table; `None` is what the expected connections need, or the most that limits
     /// allow if that is less or nothing is known.
     pub slots_per_ring: Option<u32>,
+    /// How the engine does what it does.
+    pub factors: Factors,
+    /// Threads of a runtime that has several.
+    pub threads: u32,
     /// The state in which endpoints are held: the engine's own, or one that is held without an engine.
     /// `None` serves echoes.
     pub state: Option<EndpointState>,
+}
+
+/// Whether this build has a server of that engine.
+pub fn has(engine: Engine) -> bool {
+    engine::built(engine).is_some()
 }
 
 /// A server that listens and has its engine ready. Belongs to the thread that made it.
@@ -81,7 +90,7 @@ impl Server {
             .map_err(|error| ServeError::new(format!("getsockname on the listener: {error}")))?;
         let stopper = Stopper::new()?;
         let counters = Arc::new(Counters::default());
-        let engine = engine::constructor(options)(Worker {
+        let engine = engine::constructor(options)?(Worker {
             listener,
             stop: stopper.duplicate()?,
             counters: Arc::clone(&counters),

@@ -59,7 +59,10 @@ engines! {
 
 #[test]
 fn every_engine_that_echoes_is_covered() {
-    for profile in PROFILES.iter().filter(|profile| profile.echoes) {
+    for profile in PROFILES
+        .iter()
+        .filter(|profile| profile.echoes && fourtuple_server::has(profile.engine))
+    {
         assert!(
             COVERED.contains(&profile.engine),
             "{} has no row",

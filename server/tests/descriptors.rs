@@ -16,6 +16,7 @@ fn out_of_descriptors_ends_the_server_with_the_limits_name() {
     for profile in PROFILES
         .iter()
         .filter(|profile| profile.descriptors == Descriptors::Process)
+        .filter(|profile| fourtuple_server::has(profile.engine))
     {
         let server = start(options(profile.engine, "127.0.0.1:0")).unwrap();
         let before = getrlimit(Resource::Nofile);

@@ -22,7 +22,9 @@ fn wave() -> u64 {
 
 /// Every engine that echoes; those on tables of direct descriptors with one table, and with many.
 fn servers() -> impl Iterator<Item = Options> {
-    let echoing = PROFILES.iter().filter(|profile| profile.echoes);
+    let echoing = PROFILES
+        .iter()
+        .filter(|profile| profile.echoes && fourtuple_server::has(profile.engine));
     echoing.flat_map(|profile| {
         let tables: &[Option<u32>] = if profile.needs_io_uring {
             &[None, Some(64)]

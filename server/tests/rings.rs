@@ -24,6 +24,8 @@ fn with_server(engine: Engine, slots_per_ring: u32, peers: impl FnOnce(std::net:
             connections: Some(CONNECTIONS),
             message_bytes: 64,
             slots_per_ring: Some(slots_per_ring),
+            factors: fourtuple_spec::Factors::default(),
+            threads: 1,
             state: None,
         };
         match Server::bind(&options) {

@@ -1,6 +1,7 @@
 //! A case: one fully resolved, immutable configuration, with every default already in it.
 
 use crate::engine::Engine;
+use crate::factors::Factors;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -21,6 +22,10 @@ pub mod bounds {
     pub const FAULTS_PPM: std::ops::RangeInclusive<u32> = 0..=200_000;
     /// Full rounds of one run.
     pub const ROUNDS_MAX: usize = 64;
+    /// Server threads, each with a listener, and a ring if it has one, of its own.
+    pub const WORKERS: std::ops::RangeInclusive<u32> = 1..=1024;
+    /// Microseconds between two bursts.
+    pub const BURST_PAUSE_US: std::ops::RangeInclusive<u32> = 0..=10_000_000;
 }
 
 const GHOST_ROUND_CONNECTIONS: u32 = 64;
@@ -34,6 +39,9 @@ pub enum Mode {
     /// Messages leave at times that a schedule fixed beforehand, whether or not echoes come back: latency. It
     /// is taken from the intended time.
     Open,
+    /// Each active connection is opened, echoes one message, is closed, and opened again: connections a
+    /// second. A connection's latency is from its connect to the verified echo.
+    Churn,
 }
 
 /// When the messages of an open loop leave.
@@ -236,7 +244,40 @@ pub enum AddressMode {
     Sources,
 }
 
-/// Where the traffic flows.
+/// A server that is not this program's, started by a command.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Foreign {
+    /// What it is called in records and on charts. Left out, it is the program's file name.
+    #[serde(default)]
+    pub name: String,
+    /// The program and its arguments, in which `{port}` and `{address}` stand for where it is to listen.
+    pub command: Vec<String>,
+}
+
+impl Foreign {
+    /// What it is called.
+    pub fn label(&self) -> &str {
+        let program = self.command.first().map_or("", String::as_str);
+        match self.name.as_str() {
+            "" => program.rsplit('/').next().unwrap_or(program),
+            name => name,
+        }
+    }
+}
+
+/// What lies between the two ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Path {
+    /// The loopback device: one namespace.
+    #[default]
+    Lo,
+    /// A pair of virtual Ethernet devices with an MTU of 1,500: a namespace for each side.
+    Veth,
+}
+
+/// Which network a run uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NetworkChoice {
@@ -252,6 +293,16 @@ pub enum NetworkChoice {
 pub struct Case {
     /// The engine that serves; `null` if `target` is a server that this program did not start.
     pub engine: Option<Engine>,
+    /// What is started, of the engine `foreign`.
+    #[serde(default)]
+    pub foreign: Option<Foreign>,
+    /// How the engine does what it does.
+    #[serde(default)]
+    pub factors: Factors,
+    /// Server threads that share the port, each with a listener, and a ring if it has one, of its own.
+    /// Of a runtime with threads of its own it is how many those are.
+    #[serde(default = "one")]
+    pub workers: u32,
     /// The address of that server; `null` if the run starts its own.
     pub target: Option<SocketAddr>,
     /// The load generator.
@@ -279,6 +330,10 @@ pub struct Case {
     /// When they leave.
     #[serde(default)]
     pub schedule: Schedule,
+    /// The pause between two bursts: all active connections send `depth` messages at once, and once all of
+    /// them are answered, nothing happens for so long. `null` is no bursts: who is answered sends on.
+    #[serde(default)]
+    pub burst_pause_us: Option<u32>,
     /// Who is at the other end.
     pub peer: Peer,
     /// What a ghost's TCP offers.
@@ -327,8 +382,11 @@ pub struct Case {
     pub hold_ms: u64,
     /// The length of the measured span; 0 is none.
     pub measure_ms: u64,
-    /// Where the traffic flows.
+    /// Which network it uses.
     pub network: NetworkChoice,
+    /// What lies between the two ends.
+    #[serde(default)]
+    pub path: Path,
     /// Settings of the private namespace, applied before the server listens: sysctl name → value.
     pub sysctls: BTreeMap<String, String>,
     /// Slots of one ring's descriptor table; `null` is the most that limits allow.
@@ -337,6 +395,10 @@ pub struct Case {
     pub server_cpus: Vec<u32>,
     /// The cores that the client may use.
     pub client_cpus: Vec<u32>,
+}
+
+fn one() -> u32 {
+    1
 }
 
 impl Case {
@@ -358,6 +420,18 @@ impl Case {
         if let Some(rate) = self.rate {
             label.push_str(&format!(", {rate}/s offered"));
         }
+        if self.mode == Mode::Churn {
+            label.push_str(", churn");
+        }
+        if let Some(pause_us) = self.burst_pause_us {
+            label.push_str(&format!(", bursts {pause_us} µs apart"));
+        }
+        if self.workers > 1 {
+            label.push_str(&format!(", {} workers", self.workers));
+        }
+        if self.path == Path::Veth {
+            label.push_str(", veth");
+        }
         if self.has_faults() {
             label.push_str(", faulty path");
         }
@@ -370,13 +444,15 @@ impl Case {
         label
     }
 
-    /// The name under which results of this case are grouped: the engine's, marked if it is the A/A
-    /// arm, or the foreign server's address.
+    /// The name under which results of this case are grouped: the engine's with the factors in which it is
+    /// not the default, or what the foreign server is called or its address; marked if it is the A/A arm.
     pub fn arm(&self) -> String {
-        let name = match (self.engine, self.target) {
-            (Some(engine), _) => engine.to_string(),
-            (None, Some(target)) => target.to_string(),
-            (None, None) => "no server".to_owned(),
+        let name = match (self.engine, &self.foreign, self.target) {
+            (_, Some(foreign), _) => foreign.label().to_owned(),
+            (Some(engine), ..) if self.factors.is_default() => engine.to_string(),
+            (Some(engine), ..) => format!("{engine}, {}", self.factors),
+            (None, _, Some(target)) => target.to_string(),
+            (None, _, None) => "no server".to_owned(),
         };
         if self.control {
             format!("{name} (A/A)")
@@ -474,6 +550,11 @@ mod tests {
             "loss_ppm",
             "duplicate_ppm",
             "reorder_ppm",
+            "foreign",
+            "factors",
+            "workers",
+            "burst_pause_us",
+            "path",
         ] {
             json.as_object_mut().unwrap().remove(key).unwrap();
         }

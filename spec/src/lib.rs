@@ -9,6 +9,7 @@ compile_error!("fourtuple measures the Linux kernel's TCP and builds on Linux on
 pub mod address;
 pub mod case;
 pub mod engine;
+pub mod factors;
 pub mod message;
 pub mod payload;
 pub mod plan;
@@ -16,8 +17,9 @@ pub mod record;
 
 pub use address::{AddressPlan, FourTuple};
 pub use case::{
-    AddressMode, Case, ClientKind, EndpointState, HotPlacement, Mode, NetworkChoice, Peer,
-    Schedule, TcpOptions,
+    AddressMode, Case, ClientKind, EndpointState, Foreign, HotPlacement, Mode, NetworkChoice, Path,
+    Peer, Schedule, TcpOptions,
 };
 pub use engine::Engine;
+pub use factors::Factors;
 pub use record::Record;

@@ -167,6 +167,10 @@ pub struct Measured {
     pub watched_ns: u64,
     /// Events worth counting, over the whole run.
     pub counters: ClientCounters,
+    /// The same as they were when the measured span began.
+    pub counters_before: ClientCounters,
+    /// Echoes verified in the warm-up.
+    pub warmup_echoes: u64,
 }
 
 /// What the process that prepares memory is told.

@@ -18,7 +18,7 @@
 //! The keys of a case are the fields of [`CaseRequest`], with its defaults and bounds. `server_cpus`
 //! and `client_cpus` are lists of cores already: a list of such lists sweeps over them.
 //!
-//! **Order.** A *block* is one point (everything but the engine and its client) with every arm in
+//! **Order.** A *block* is one point (everything but the engine, its factors and its client) with every arm in
 //! it once, the A/A arm included. Blocks run in the order of the file; the whole plan is run once
 //! before the first repeat begins again. Within a block the arms are shuffled, and the shuffle is
 //! turned by one place each repeat, so that the arms that are compared run within seconds of each
@@ -27,8 +27,10 @@
 
 mod error;
 mod file;
+mod fill;
 mod nearest;
 mod request;
+mod together;
 
 pub use error::PlanError;
 pub use nearest::nearest;
@@ -36,6 +38,7 @@ pub use request::{CONNECT_WINDOW_MAX, CaseDefaults, CaseRequest};
 
 use crate::case::{Case, ClientKind, Peer};
 use crate::engine::Engine;
+use crate::factors::Factors;
 use std::collections::HashMap;
 
 /// A plan, checked. It still lacks what the machine decides: see [`CaseDefaults`].
@@ -112,7 +115,9 @@ impl Plan {
             if blocks[index].contains(&case) {
                 continue;
             }
-            let control = (self.control.is_some() && self.control == case.engine).then(|| Case {
+            let is_controlled =
+                self.control.is_some() && self.control == case.engine && case.factors.is_default();
+            let control = is_controlled.then(|| Case {
                 control: true,
                 ..case.clone()
             });
@@ -130,6 +135,8 @@ impl Plan {
 fn point(case: &Case) -> String {
     let same_arm = Case {
         engine: None,
+        foreign: None,
+        factors: Factors::default(),
         client: ClientKind::Uring,
         control: false,
         ..case.clone()

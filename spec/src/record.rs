@@ -58,6 +58,9 @@ pub struct Record {
     pub service_ns: LatencyNs,
     /// CPU over the measured span.
     pub cpu: Cpu,
+    /// What an echo took besides time, over the measured span.
+    #[serde(default)]
+    pub cost: Cost,
     /// Memory, by difference between phase boundaries.
     pub memory: Memory,
     /// What else the machine was doing.
@@ -129,10 +132,42 @@ pub struct Throughput {
     /// Messages that an open loop's schedule had for the span.
     #[serde(default)]
     pub messages_offered: Option<u64>,
+    /// Connections opened, echoed on and closed a second, of churn.
+    #[serde(default)]
+    pub connections_per_second: Option<f64>,
     /// Verified echoes of each 100 ms, in order.
     pub echoes_per_100_ms: Vec<u64>,
     /// Length of the span.
     pub seconds: Option<f64>,
+}
+
+/// What an echo took besides time, over the measured span. What a side does not count is `null`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Cost {
+    /// System calls of the server an echo, as its engine counts them.
+    pub server_system_calls_per_echo: Option<f64>,
+    /// System calls of the client an echo, as it counts them.
+    pub client_system_calls_per_echo: Option<f64>,
+    /// System calls of the server an echo, as the kernel counted them during the warm-up, where counting
+    /// them takes no time from what is measured. Needs the right to trace.
+    pub server_system_calls_traced_per_echo: Option<f64>,
+    /// Context switches of the server's threads an echo, voluntary and not.
+    pub server_switches_per_echo: Option<f64>,
+    /// Context switches of the client's threads an echo.
+    pub client_switches_per_echo: Option<f64>,
+    /// Completions, or events, that one call of the server brought.
+    pub server_completions_per_wakeup: Option<f64>,
+    /// The same of the client.
+    pub client_completions_per_wakeup: Option<f64>,
+    /// Receives of the server that ended for want of a buffer.
+    pub server_no_buffers: Option<u64>,
+    /// Completions of the server that did not fit the queue.
+    pub server_overflows: Option<u64>,
+    /// Receives of the client that ended for want of a buffer.
+    pub client_no_buffers: Option<u64>,
+    /// Completions of the client that did not fit the queue.
+    pub client_overflows: Option<u64>,
 }
 
 /// Latency: from handing a message to the kernel to having verified its echo.
@@ -291,6 +326,9 @@ pub struct ServerCounters {
     pub closed: Option<u64>,
     /// Bytes received.
     pub received_bytes: Option<u64>,
+    /// System calls of all kinds on the path of an echo.
+    #[serde(default)]
+    pub system_calls: Option<u64>,
     /// System calls that waited or submitted.
     pub enters: Option<u64>,
     /// Completions or events handled.

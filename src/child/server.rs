@@ -47,6 +47,8 @@ fn start(request: ServerRequest) -> Result<Server, Failure> {
         connections: Some(case.connections.div_ceil(shard_count.max(1))),
         message_bytes: case.message_bytes,
         slots_per_ring: case.slots_per_ring,
+        factors: case.factors,
+        threads: case.workers.max(case.server_cpus.len() as u32),
         state: case.state,
     };
     Server::bind(&options).map_err(failed)

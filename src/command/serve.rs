@@ -6,6 +6,7 @@ use crate::exit::{Ended, Exit};
 use crate::topology::Machine;
 use crate::{child, limits, output};
 use fourtuple_server::{Options, ServeError, Server};
+use fourtuple_spec::Factors;
 use fourtuple_spec::record::ServerCounters;
 
 /// Serves until a signal comes.
@@ -42,6 +43,8 @@ fn options(arguments: &cli::Serve) -> Options {
         connections: None,
         message_bytes: arguments.message_bytes,
         slots_per_ring: None,
+        factors: Factors::default(),
+        threads: 1,
         state: None,
     }
 }

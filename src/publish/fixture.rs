@@ -1,10 +1,9 @@
 //! Records as a sweep would write them; for tests alone. Their figures are made up, near what engines do,
 //! and are nobody's measurement.
 
+use fourtuple_spec::plan::{CaseDefaults, CaseRequest};
 use fourtuple_spec::record::*;
-use fourtuple_spec::{
-    AddressMode, Case, ClientKind, EndpointState, Engine, Mode, NetworkChoice, Peer,
-};
+use fourtuple_spec::{Case, EndpointState, Engine, Mode, Peer};
 use std::collections::BTreeMap;
 
 /// The connection counts of [`sweep`].
@@ -327,8 +326,14 @@ pub fn million(repeats: u32) -> Vec<Record> {
     records
 }
 
+/// The case as every default makes it.
+pub fn case_of(engine: Engine, connections: u32) -> Case {
+    CaseRequest::new(engine, connections)
+        .resolve(&CaseDefaults::new(vec![0], vec![1]))
+        .expect("every default is sound")
+}
+
 fn empty(engine: Engine, connections: u32, repeat: u32) -> Record {
-    let is_floor = engine == Engine::Spin;
     Record {
         schema_version: SCHEMA_VERSION,
         started_at: "2026-01-09T10:11:12Z".to_owned(),
@@ -338,47 +343,12 @@ fn empty(engine: Engine, connections: u32, repeat: u32) -> Record {
             "plans/standard.toml".to_owned(),
         ],
         case: Case {
-            engine: Some(engine),
-            target: None,
-            client: if is_floor {
-                ClientKind::Spin
-            } else {
-                ClientKind::Uring
-            },
-            connections,
-            message_bytes: 64,
-            depth: 1,
-            mode: Mode::Closed,
-            rate: None,
-            schedule: fourtuple_spec::Schedule::Poisson,
-            tcp_options: fourtuple_spec::TcpOptions::Plain,
-            loss_ppm: 0,
-            duplicate_ppm: 0,
-            reorder_ppm: 0,
-            peer: Peer::Kernel,
             repeat,
-            control: false,
-            addresses: AddressMode::Destinations,
-            group_connections: 25_000,
-            active_connections: connections,
-            until_full: false,
-            prepare_memory: false,
-            state: None,
-            hot_connections: None,
-            hot_placement: fourtuple_spec::HotPlacement::Spread,
-            rounds: Vec::new(),
-            hold_ms: 0,
-            connect_window: 256,
-            client_spin_us: 50,
             settle_ms: 500,
-            warmup_ms: 500,
             measure_ms: 3_000,
-            network: NetworkChoice::Private,
-            sysctls: BTreeMap::new(),
-            slots_per_ring: None,
-            server_cpus: vec![0],
-            client_cpus: vec![1],
+            ..case_of(engine, connections)
         },
+        cost: Cost::default(),
         outcome: Outcome::Ok,
         limiter: None,
         error: None,

@@ -259,6 +259,7 @@ fn latency(record: &Record) -> Option<String> {
     let from = match record.case.mode {
         Mode::Closed => "closed loop",
         Mode::Open => "open loop, from the intended time",
+        Mode::Churn => "churn, from the connect",
     };
     Some(format!("{} ({from})", percentiles(&record.latency_ns)?))
 }

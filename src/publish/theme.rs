@@ -101,8 +101,10 @@ impl Theme {
             Engine::Tokio => self.engines[2],
             Engine::UringPoll => self.engines[3],
             Engine::UringHybrid => self.engines[4],
-            Engine::Spin => self.floor,
+            Engine::Spin | Engine::Stack => self.floor,
             Engine::Null => self.control,
+            // Provisional: one colour for each follows with the charts that have them all.
+            _ => self.muted,
         }
     }
 

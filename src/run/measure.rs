@@ -4,9 +4,9 @@ use super::events::{Halt, Who};
 use super::wait::out_of_turn;
 use super::{Run, Stage};
 use fourtuple_meter::CpuSnapshot;
-use fourtuple_spec::ClientKind;
 use fourtuple_spec::message::{ClientReply, ClientRequest, Measured, ServerReply, ServerRequest};
 use fourtuple_spec::record::{Cpu, ServerCounters, Throughput};
+use fourtuple_spec::{ClientKind, Mode};
 use std::time::Duration;
 
 /// What every deadline allows on top of what is expected.
@@ -68,6 +68,7 @@ impl Run<'_> {
             echoes_verified: Some(measured.echoes),
             echoes_per_100_ms: measured.echoes_per_100_ms,
             messages_offered: measured.offered,
+            connections_per_second: (self.case.mode == Mode::Churn).then_some(rate),
             seconds: Some(seconds),
         };
         self.record.latency_ns = measured.latency_ns;
@@ -131,6 +132,7 @@ fn sum(all: &[ServerCounters]) -> ServerCounters {
         accepted: total(|counters| counters.accepted),
         closed: total(|counters| counters.closed),
         received_bytes: total(|counters| counters.received_bytes),
+        system_calls: total(|counters| counters.system_calls),
         enters: total(|counters| counters.enters),
         completions: total(|counters| counters.completions),
         no_buffers: total(|counters| counters.no_buffers),

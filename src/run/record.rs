@@ -4,7 +4,7 @@ use super::Context;
 use crate::clock;
 use fourtuple_spec::message::Failure;
 use fourtuple_spec::record::{
-    ClientCounters, Cpu, Granted, Host, LatencyNs, Memory, Noise, Outcome, SCHEMA_VERSION,
+    ClientCounters, Cost, Cpu, Granted, Host, LatencyNs, Memory, Noise, Outcome, SCHEMA_VERSION,
     ServerCounters, Setup, Throughput,
 };
 use fourtuple_spec::{Case, Record};
@@ -32,6 +32,7 @@ fn empty(case: &Case, command: Vec<String>, host: Host) -> Record {
         latency_ns: LatencyNs::default(),
         service_ns: LatencyNs::default(),
         cpu: Cpu::default(),
+        cost: Cost::default(),
         memory: Memory::default(),
         noise: Noise::default(),
         phases_ns: BTreeMap::new(),

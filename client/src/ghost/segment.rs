@@ -509,7 +509,7 @@ mod tests {
         let none = SegmentOptions::default();
         let timestamps = Some(Timestamps { value: 1, echo: 2 });
         let encoded = |options: SegmentOptions| options.encode().as_slice().to_vec();
-        assert_eq!(encoded(none), []);
+        assert!(encoded(none).is_empty());
         assert_eq!(
             encoded(SegmentOptions { timestamps, ..none }),
             [1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2]

@@ -2,8 +2,8 @@
 
 use super::PATIENCE;
 use fourtuple_server::{Counters, Options, ServeError, Server, Stopper};
-use fourtuple_spec::Engine;
 use fourtuple_spec::record::ServerCounters;
+use fourtuple_spec::{Engine, Factors};
 use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,6 +33,8 @@ pub fn options(engine: Engine, listen: &str) -> Options {
         connections: None,
         message_bytes: 64,
         slots_per_ring: None,
+        factors: Factors::default(),
+        threads: 1,
         state: None,
     }
 }

@@ -278,6 +278,14 @@ impl File<'_> {
     ) -> Result<CaseRequest, PlanError> {
         let mut table = DeTable::new();
         for (key, value) in entries.iter().chain(others) {
+            // A server of somebody else's stands where an engine's name does.
+            if key.get_ref() == "engine" && value.get_ref().is_table() {
+                let named = |name: &'static str| Spanned::new(value.span(), DeString::from(name));
+                let foreign = DeValue::String(Engine::Foreign.name().into());
+                table.insert((*key).clone(), Spanned::new(value.span(), foreign));
+                table.insert(named("foreign"), (*value).clone());
+                continue;
+            }
             table.insert((*key).clone(), (*value).clone());
         }
         let deserializer = toml::de::Deserializer::from(Spanned::new(0..0, table));

@@ -4,29 +4,18 @@
 //! the same bounds and the same defaults.
 
 use super::PlanError;
-use crate::address::{PRIVATE_PORT_RANGE, group_connections_max};
 use crate::case::{
-    AddressMode, Case, ClientKind, EndpointState, HotPlacement, Mode, NetworkChoice, Peer,
-    Schedule, TcpOptions, bounds,
+    AddressMode, Case, ClientKind, EndpointState, Foreign, HotPlacement, Mode, NetworkChoice, Path,
+    Peer, Schedule, TcpOptions, bounds,
 };
 use crate::engine::Engine;
+use crate::factors::{self, Accept, Buffers, DescriptorKind, Receive, Send, Taskrun};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
 /// The most connects in flight that may be asked for: one less than the listener's backlog of
 /// 4,096, because a SYN that finds the backlog full is dropped in silence and costs a second.
 pub const CONNECT_WINDOW_MAX: u32 = 4095;
-
-/// Connections that have messages in flight at once, where nothing else is asked. With all of a
-/// million in flight, the round trip would exceed the delayed-ACK timer.
-const ACTIVE_CONNECTIONS: u32 = 16_384;
-
-/// Connects in flight, where nothing else is asked. To a ghost one is a segment that waits for its answer.
-const CONNECT_WINDOW: u32 = 256;
-const GHOST_CONNECT_WINDOW: u32 = 1_024;
-
-/// From here on a ramp takes gigabytes, and a virtual machine's host may have to find them first.
-const PREPARE_CONNECTIONS: u32 = 200_000;
 
 /// What the machine decides about a case, not the plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,8 +49,31 @@ impl CaseDefaults {
 pub struct CaseRequest {
     /// The engine that serves.
     pub engine: Engine,
+    /// What the engine `foreign` starts. In a plan it stands in the place of the engine's name:
+    /// `engine = { name = "nginx", command = ["nginx", "-p", "{port}"] }`.
+    pub foreign: Option<Foreign>,
     /// How many connections are opened and held.
     pub connections: u32,
+    /// Default: multishot.
+    pub accept: Option<Accept>,
+    /// Default: multishot.
+    pub recv: Option<Receive>,
+    /// Default: a ring.
+    pub buffers: Option<Buffers>,
+    /// Default: direct.
+    pub descriptors: Option<DescriptorKind>,
+    /// Default: deferred.
+    pub taskrun: Option<Taskrun>,
+    /// Default: false.
+    pub sqpoll: Option<bool>,
+    /// Default: plain sends.
+    pub send: Option<Send>,
+    /// Completions that a wait asks for. Default: 1.
+    pub wait: Option<u32>,
+    /// Microseconds that the server watches before it sleeps. Default: 0.
+    pub spin: Option<u32>,
+    /// Default: 1.
+    pub workers: Option<u32>,
     /// Default: `spin` for the engine `spin` (the floor is spun at both ends), `uring` for all others.
     pub client: Option<ClientKind>,
     /// Default: 64.
@@ -74,6 +86,8 @@ pub struct CaseRequest {
     pub rate: Option<u32>,
     /// Default: Poisson.
     pub schedule: Option<Schedule>,
+    /// Microseconds between two bursts. Default: none.
+    pub burst_pause_us: Option<u32>,
     /// Default: real sockets.
     pub peer: Option<Peer>,
     /// Default: plain.
@@ -116,6 +130,8 @@ pub struct CaseRequest {
     pub measure_ms: Option<u64>,
     /// Default: private.
     pub network: Option<NetworkChoice>,
+    /// Default: `lo`.
+    pub path: Option<Path>,
     /// Default: none.
     pub sysctls: Option<BTreeMap<String, String>>,
     /// Default: as many as limits allow.
@@ -127,8 +143,10 @@ pub struct CaseRequest {
 }
 
 /// Every key of a request, in the order in which a sweep's lists nest: the last varies fastest.
-pub(super) const KEYS: [&str; 33] = [
+pub(super) const KEYS: [&str; 45] = [
     "network",
+    "path",
+    "workers",
     "peer",
     "tcp_options",
     "loss_ppm",
@@ -137,6 +155,7 @@ pub(super) const KEYS: [&str; 33] = [
     "mode",
     "schedule",
     "rate",
+    "burst_pause_us",
     "addresses",
     "group_connections",
     "sysctls",
@@ -159,12 +178,25 @@ pub(super) const KEYS: [&str; 33] = [
     "prepare_memory",
     "state",
     "connections",
+    "accept",
+    "recv",
+    "buffers",
+    "descriptors",
+    "taskrun",
+    "sqpoll",
+    "send",
+    "wait",
+    "spin",
     "engine",
     "client",
 ];
 
 /// The bounds of every key that is a number, and of the numbers of `server_cpus` and `client_cpus`.
-const RANGES: [(&str, u64, u64); 20] = [
+const RANGES: [(&str, u64, u64); 24] = [
+    range("workers", &bounds::WORKERS),
+    range("burst_pause_us", &bounds::BURST_PAUSE_US),
+    range("wait", &factors::WAIT),
+    range("spin", &factors::SPIN_US),
     range("connections", &bounds::CONNECTIONS),
     range("message_bytes", &bounds::MESSAGE_BYTES),
     range("depth", &bounds::DEPTH),
@@ -218,7 +250,20 @@ impl CaseRequest {
     pub fn new(engine: Engine, connections: u32) -> Self {
         Self {
             engine,
+            foreign: None,
             connections,
+            accept: None,
+            recv: None,
+            buffers: None,
+            descriptors: None,
+            taskrun: None,
+            sqpoll: None,
+            send: None,
+            wait: None,
+            spin: None,
+            workers: None,
+            burst_pause_us: None,
+            path: None,
             client: None,
             message_bytes: None,
             depth: None,
@@ -274,6 +319,10 @@ impl CaseRequest {
             ("message_bytes", self.message_bytes.map(u64::from)),
             ("depth", self.depth.map(u64::from)),
             ("rate", self.rate.map(u64::from)),
+            ("burst_pause_us", self.burst_pause_us.map(u64::from)),
+            ("workers", self.workers.map(u64::from)),
+            ("wait", self.wait.map(u64::from)),
+            ("spin", self.spin.map(u64::from)),
             ("loss_ppm", self.loss_ppm.map(u64::from)),
             ("duplicate_ppm", self.duplicate_ppm.map(u64::from)),
             ("reorder_ppm", self.reorder_ppm.map(u64::from)),
@@ -315,172 +364,6 @@ impl CaseRequest {
             .iter()
             .try_for_each(|&active| check_range("rounds", active.into()))
     }
-
-    /// Refuses keys that are sound on their own and not together.
-    pub(super) fn check_together(case: &Case) -> Result<(), PlanError> {
-        let conflict = |problem: &str| Err(PlanError::Conflict(problem.to_owned()));
-        if (1..10).contains(&case.measure_ms) {
-            return conflict("a measured span is 10 ms or longer, or 0 for none: set measure_ms");
-        }
-        Self::check_peer(case)?;
-        match case.state {
-            None => Ok(()),
-            Some(_) if case.peer == Peer::Kernel => conflict(
-                "a state is held by ghost peers, so that the server's end is all that there is: use peer = \"ghost\"",
-            ),
-            Some(_) if case.network == NetworkChoice::Host => {
-                conflict("a state needs a network of its own: use network = \"private\"")
-            }
-            Some(state)
-                if state.is_engines()
-                    && case.engine.is_some_and(|engine| !engine.profile().echoes) =>
-            {
-                conflict("this state is an engine's, and the engine null has none: name another")
-            }
-            Some(_) => Ok(()),
-        }
-    }
-
-    fn check_peer(case: &Case) -> Result<(), PlanError> {
-        let conflict = |problem: &str| Err(PlanError::Conflict(problem.to_owned()));
-        match (case.mode, case.rate) {
-            (Mode::Open, None) => {
-                return conflict("an open loop offers messages at a rate: set rate, such as 20000");
-            }
-            (Mode::Closed, Some(_)) => {
-                return conflict("a closed loop has no rate of its own: use mode = \"open\"");
-            }
-            _ => {}
-        }
-        if case.peer == Peer::Kernel {
-            if case.mode == Mode::Open {
-                return conflict("the open loop is driven by ghosts: use peer = \"ghost\"");
-            }
-            if case.has_faults() || case.tcp_options != TcpOptions::Plain {
-                return conflict(
-                    "tcp_options, loss_ppm, duplicate_ppm and reorder_ppm are of a ghost's TCP: use peer = \"ghost\"",
-                );
-            }
-            return Ok(());
-        }
-        if case.network == NetworkChoice::Host {
-            return conflict("ghost peers need a network of their own: use network = \"private\"");
-        }
-        if case.client == ClientKind::Spin {
-            return conflict("ghosts have no sockets to spin on: leave client out");
-        }
-        Ok(())
-    }
-
-    /// The case, with every default in it.
-    pub(super) fn fill(&self, defaults: &CaseDefaults) -> Case {
-        let network = self.network.unwrap_or(NetworkChoice::Private);
-        let sysctls = self.sysctls.clone().unwrap_or_default();
-        let default_peer = self.state.map_or(Peer::Kernel, |_| Peer::Ghost);
-        let peer = self.peer.unwrap_or(default_peer);
-        // Both ends of the floor are spun, where there are two.
-        let default_client = match self.engine {
-            Engine::Spin if peer == Peer::Kernel => ClientKind::Spin,
-            _ => ClientKind::Uring,
-        };
-        let is_private = network == NetworkChoice::Private && defaults.is_private_possible;
-        let ports = match is_private {
-            true => private_port_range(&sysctls),
-            false => defaults.host_port_range,
-        };
-        let cores = |asked: &Option<Vec<u32>>, given: &[u32]| {
-            asked.clone().unwrap_or_else(|| given.to_vec())
-        };
-        // A state is brought about by a script, which opens as it always has.
-        let default_window = match (peer, self.state) {
-            (Peer::Ghost, None) => GHOST_CONNECT_WINDOW,
-            _ => CONNECT_WINDOW,
-        };
-        let default_mode = self.rate.map_or(Mode::Closed, |_| Mode::Open);
-        let active_connections = self
-            .active_connections
-            .unwrap_or(ACTIVE_CONNECTIONS)
-            .min(self.connections);
-        let hot_connections = self.hot_connections.filter(|&hot| hot < self.connections);
-        let mut case = Case {
-            engine: Some(self.engine),
-            target: None,
-            client: self.client.unwrap_or(default_client),
-            connections: self.connections,
-            message_bytes: self.message_bytes.unwrap_or(64),
-            depth: self.depth.unwrap_or(1),
-            mode: self.mode.unwrap_or(default_mode),
-            rate: self.rate,
-            schedule: self.schedule.unwrap_or_default(),
-            peer,
-            tcp_options: self.tcp_options.unwrap_or_default(),
-            loss_ppm: self.loss_ppm.unwrap_or(0),
-            duplicate_ppm: self.duplicate_ppm.unwrap_or(0),
-            reorder_ppm: self.reorder_ppm.unwrap_or(0),
-            repeat: 0,
-            control: false,
-            addresses: self.addresses.unwrap_or(AddressMode::Destinations),
-            group_connections: self
-                .group_connections
-                .unwrap_or_else(|| group_connections_max(ports)),
-            active_connections,
-            until_full: self.until_full.unwrap_or(false),
-            prepare_memory: self
-                .prepare_memory
-                .unwrap_or(self.connections >= PREPARE_CONNECTIONS),
-            state: self.state,
-            hot_connections,
-            hot_placement: self.hot_placement.unwrap_or_default(),
-            rounds: Vec::new(),
-            hold_ms: self.hold_ms.unwrap_or(0),
-            connect_window: self.connect_window.unwrap_or(default_window),
-            client_spin_us: self.client_spin_us.unwrap_or(50),
-            settle_ms: self.settle_ms.unwrap_or(200),
-            warmup_ms: self.warmup_ms.unwrap_or(500),
-            measure_ms: match self.state {
-                Some(_) => 0,
-                None => self.measure_ms.unwrap_or(2000),
-            },
-            network,
-            sysctls,
-            slots_per_ring: self.slots_per_ring,
-            server_cpus: cores(&self.server_cpus, &defaults.server_cpus),
-            client_cpus: cores(&self.client_cpus, &defaults.client_cpus),
-        };
-        case.rounds = self.rounds_of(&case);
-        case
-    }
-
-    /// Without a warm-up of all connections, a round proves each of them live.
-    fn rounds_of(&self, case: &Case) -> Vec<u32> {
-        if !case.echoes() {
-            return Vec::new();
-        }
-        // What follows a hold proves them all.
-        let needs_proof =
-            case.hot() < case.connections || (case.measure_ms == 0 && case.hold_ms == 0);
-        let default = || match needs_proof {
-            true => vec![case.round_connections()],
-            false => Vec::new(),
-        };
-        let rounds = self.rounds.clone().unwrap_or_else(default);
-        rounds
-            .into_iter()
-            .map(|active| active.min(case.connections))
-            .collect()
-    }
-}
-
-/// The port range of the private namespace: a plan may set another one by sysctl.
-fn private_port_range(sysctls: &BTreeMap<String, String>) -> (u16, u16) {
-    let parse = |text: &String| {
-        let mut ports = text.split_whitespace().map(str::parse);
-        Some((ports.next()?.ok()?, ports.next()?.ok()?))
-    };
-    sysctls
-        .get("net.ipv4.ip_local_port_range")
-        .and_then(parse)
-        .unwrap_or(PRIVATE_PORT_RANGE)
 }
 
 fn check_cores(key: &'static str, cores: &[u32]) -> Result<(), PlanError> {
@@ -499,183 +382,5 @@ fn check_cores(key: &'static str, cores: &[u32]) -> Result<(), PlanError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn defaults() -> CaseDefaults {
-        CaseDefaults::new(vec![0], vec![1])
-    }
-
-    fn refusal(request: &CaseRequest) -> String {
-        request.resolve(&defaults()).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn a_bare_request_gets_every_default() {
-        let case = CaseRequest::new(Engine::Uring, 1000)
-            .resolve(&defaults())
-            .unwrap();
-        assert_eq!(case.client, ClientKind::Uring);
-        assert_eq!((case.message_bytes, case.depth), (64, 1));
-        assert_eq!(case.active_connections, 1000);
-        assert_eq!(case.connect_window, 256);
-        assert_eq!(
-            (case.settle_ms, case.warmup_ms, case.measure_ms),
-            (200, 500, 2000)
-        );
-        assert_eq!(case.network, NetworkChoice::Private);
-        assert_eq!(case.group_connections, 25_000);
-        assert_eq!((case.server_cpus, case.client_cpus), (vec![0], vec![1]));
-        assert!(!case.control);
-    }
-
-    #[test]
-    fn the_floor_is_spun_at_both_ends_unless_told_otherwise() {
-        let mut request = CaseRequest::new(Engine::Spin, 10);
-        assert_eq!(request.fill(&defaults()).client, ClientKind::Spin);
-        request.client = Some(ClientKind::Uring);
-        assert_eq!(request.fill(&defaults()).client, ClientKind::Uring);
-    }
-
-    #[test]
-    fn the_active_window_is_capped_and_never_exceeds_the_connections() {
-        let mut request = CaseRequest::new(Engine::Epoll, 1_000_000);
-        assert_eq!(request.fill(&defaults()).active_connections, 16_384);
-        request.active_connections = Some(1_000_000);
-        assert_eq!(request.fill(&defaults()).active_connections, 1_000_000);
-        request.connections = 10;
-        assert_eq!(request.fill(&defaults()).active_connections, 10);
-    }
-
-    #[test]
-    fn ghosts_have_windows_of_their_own() {
-        let mut request = CaseRequest::new(Engine::UringPoll, 5_000_000);
-        request.peer = Some(Peer::Ghost);
-        request.measure_ms = Some(0);
-        let case = request.resolve(&defaults()).unwrap();
-        assert_eq!(
-            (case.active_connections, case.connect_window),
-            (16_384, 1_024)
-        );
-        assert_eq!(case.rounds, [64]);
-        request.measure_ms = None;
-        request.state = Some(EndpointState::Armed);
-        let case = request.resolve(&defaults()).unwrap();
-        assert_eq!(
-            (case.active_connections, case.connect_window),
-            (16_384, 256)
-        );
-        let mut spun = CaseRequest::new(Engine::Spin, 10);
-        spun.peer = Some(Peer::Ghost);
-        assert_eq!(spun.resolve(&defaults()).unwrap().client, ClientKind::Uring);
-    }
-
-    #[test]
-    fn a_rate_opens_the_loop_and_only_ghosts_drive_it() {
-        let mut request = CaseRequest::new(Engine::Uring, 10);
-        request.peer = Some(Peer::Ghost);
-        request.rate = Some(20_000);
-        assert_eq!(request.resolve(&defaults()).unwrap().mode, Mode::Open);
-        request.mode = Some(Mode::Closed);
-        assert!(refusal(&request).contains("use mode = \"open\""));
-        request.mode = Some(Mode::Open);
-        request.rate = None;
-        assert!(refusal(&request).contains("set rate"));
-        request.rate = Some(20_000);
-        request.network = Some(NetworkChoice::Host);
-        assert!(refusal(&request).contains("use network = \"private\""));
-        request.network = None;
-        request.peer = Some(Peer::Kernel);
-        assert!(refusal(&request).contains("use peer = \"ghost\""));
-        let lossy = CaseRequest {
-            loss_ppm: Some(1),
-            ..CaseRequest::new(Engine::Uring, 10)
-        };
-        assert!(refusal(&lossy).contains("of a ghost's TCP"));
-    }
-
-    #[test]
-    fn groups_follow_the_port_range_that_the_run_will_have() {
-        let mut request = CaseRequest::new(Engine::Epoll, 10);
-        let refused = CaseDefaults {
-            is_private_possible: false,
-            ..defaults()
-        };
-        assert_eq!(request.fill(&refused).group_connections, 14_116);
-        let narrow = ("net.ipv4.ip_local_port_range", "10000 10999");
-        request.sysctls = Some([(narrow.0.to_owned(), narrow.1.to_owned())].into());
-        assert_eq!(request.fill(&defaults()).group_connections, 500);
-        request.network = Some(NetworkChoice::Host);
-        assert_eq!(request.fill(&defaults()).group_connections, 14_116);
-    }
-
-    #[test]
-    fn what_is_out_of_range_is_refused_with_what_is_allowed() {
-        let nothing = CaseRequest::new(Engine::Uring, 0);
-        assert_eq!(
-            refusal(&nothing),
-            "connections is 0; allowed is 1 to 100000000"
-        );
-        let ask = CaseRequest::new(Engine::Uring, 10);
-        for (request, key) in [
-            (
-                CaseRequest {
-                    message_bytes: Some(0),
-                    ..ask.clone()
-                },
-                "message_bytes is 0; allowed is 1 to 16777216",
-            ),
-            (
-                CaseRequest {
-                    message_bytes: Some(2 << 30),
-                    ..ask.clone()
-                },
-                "message_bytes is 2147483648;",
-            ),
-            (
-                CaseRequest {
-                    depth: Some(1025),
-                    ..ask.clone()
-                },
-                "depth is 1025; allowed is 1 to 1024",
-            ),
-            (
-                CaseRequest {
-                    measure_ms: Some(9),
-                    ..ask.clone()
-                },
-                "a measured span is 10 ms or longer",
-            ),
-            (
-                CaseRequest {
-                    connect_window: Some(4096),
-                    ..ask.clone()
-                },
-                "connect_window is 4096; allowed is 1 to 4095",
-            ),
-            (
-                CaseRequest {
-                    server_cpus: Some(vec![1, 0, 1]),
-                    ..ask.clone()
-                },
-                "server_cpus names core 1 twice",
-            ),
-            (
-                CaseRequest {
-                    client_cpus: Some(vec![]),
-                    ..ask.clone()
-                },
-                "client_cpus is an empty list",
-            ),
-        ] {
-            let text = refusal(&request);
-            assert!(text.starts_with(key), "{text}");
-        }
-        let shared = CaseRequest {
-            server_cpus: Some(vec![0]),
-            client_cpus: Some(vec![0]),
-            ..ask
-        };
-        assert!(shared.resolve(&defaults()).is_ok());
-    }
-}
+#[path = "request_tests.rs"]
+mod tests;
