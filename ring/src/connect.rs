@@ -4,7 +4,7 @@
 //! socket is moved into the table and its process descriptor is closed at once; only the connect
 //! itself, which takes a round trip, goes through the ring.
 
-use crate::operations::ONE;
+use crate::operations::{ONE, file};
 use crate::ring::{Ring, RingError};
 use crate::token::{Operation, Slot, Token};
 use io_uring::{opcode, squeue, types};
@@ -101,7 +101,7 @@ impl Ring {
         if let Some(source) = source {
             self.push_option(slot, libc::IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT);
             let (address, length) = self.keep_address(SocketAddr::new(source, 0));
-            let bind = opcode::Bind::new(types::Fixed(slot.index), address, length);
+            let bind = opcode::Bind::new(file(slot), address, length);
             self.push_step(slot, ConnectStep::Bind, bind.build());
         }
         self.push_connect(slot, destination);
@@ -110,13 +110,7 @@ impl Ring {
 
     fn push_option(&mut self, slot: Slot, level: i32, name: u32) {
         let value: *const i32 = &ONE;
-        let option = opcode::SetSockOpt::new(
-            types::Fixed(slot.index),
-            level as u32,
-            name,
-            value.cast(),
-            4,
-        );
+        let option = opcode::SetSockOpt::new(file(slot), level as u32, name, value.cast(), 4);
         self.push_step(slot, ConnectStep::Option, option.build());
     }
 
@@ -128,7 +122,7 @@ impl Ring {
 
     fn push_connect(&mut self, slot: Slot, destination: SocketAddr) {
         let (address, length) = self.keep_address(destination);
-        let connect = opcode::Connect::new(types::Fixed(slot.index), address, length);
+        let connect = opcode::Connect::new(file(slot), address, length);
         self.push(connect.build(), step_token(slot, ConnectStep::Connect));
     }
 

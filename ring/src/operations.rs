@@ -80,9 +80,21 @@ impl Ring {
     /// the connection that finds no slot (`ENFILE`): see [`Ring::accept_once`].
     pub fn accept_multishot(&mut self, listener: BorrowedFd<'_>) -> Result<(), RingError> {
         self.reserve(1)?;
-        let entry = opcode::AcceptMulti::new(Fd(listener.as_raw_fd())).allocate_file_index(true);
+        let entry = opcode::AcceptMulti::new(Fd(listener.as_raw_fd()))
+            .allocate_file_index(self.has_table)
+            .flags(self.accept_flags());
         self.push(entry.build(), accept_token());
         Ok(())
+    }
+
+    /// What an accept asks for: a descriptor of the process is not to outlive an `exec`, and one of the table
+    /// cannot.
+    fn accept_flags(&self) -> i32 {
+        if self.has_table {
+            0
+        } else {
+            libc::SOCK_CLOEXEC
+        }
     }
 
     /// Accepts one connection into a free slot.
@@ -90,7 +102,8 @@ impl Ring {
         self.reserve(1)?;
         let null = std::ptr::null_mut();
         let entry = opcode::Accept::new(Fd(listener.as_raw_fd()), null, null.cast())
-            .file_index(Some(DestinationSlot::auto_target()));
+            .file_index(self.has_table.then(DestinationSlot::auto_target))
+            .flags(self.accept_flags());
         self.push(entry.build(), accept_token());
         Ok(())
     }
@@ -153,7 +166,7 @@ impl Ring {
             ));
         }
         self.reserve(1)?;
-        let entry = opcode::Recv::new(Fixed(slot.index), std::ptr::null_mut(), 0)
+        let entry = opcode::Recv::new(file(slot), std::ptr::null_mut(), 0)
             .ioprio(priority)
             .flags(flags)
             .buf_group(BUFFER_GROUP)
@@ -204,7 +217,7 @@ impl Ring {
     #[inline]
     fn push_poll(&mut self, slot: Slot, is_multishot: bool) -> Result<(), RingError> {
         self.reserve(1)?;
-        let entry = opcode::PollAdd::new(Fixed(slot.index), POLL_MASK).multi(is_multishot);
+        let entry = opcode::PollAdd::new(file(slot), POLL_MASK).multi(is_multishot);
         self.push(entry.build(), token(Operation::PollSlot, slot, 0));
         Ok(())
     }
@@ -267,7 +280,7 @@ impl Ring {
         self.reserve(1)?;
         let buffers = self.buffers.as_ref().expect("a lease comes from buffers");
         let address = buffers.address(lease.buffer);
-        let entry = opcode::Send::new(Fixed(slot.index), address, lease.bytes).flags(SEND_FLAGS);
+        let entry = opcode::Send::new(file(slot), address, lease.bytes).flags(SEND_FLAGS);
         self.push(
             entry.build(),
             token(Operation::SendLease, slot, u32::from(lease.buffer)),
@@ -284,7 +297,7 @@ impl Ring {
         let at = self.owned_sends.keep(bytes).ok_or(RingError::Misuse(
             "more than 16,777,216 heap sends in flight",
         ))?;
-        let entry = opcode::Send::new(Fixed(slot.index), address, length).flags(SEND_FLAGS);
+        let entry = opcode::Send::new(file(slot), address, length).flags(SEND_FLAGS);
         self.push(entry.build(), token(Operation::SendOwned, slot, at));
         Ok(())
     }
@@ -326,14 +339,22 @@ impl Ring {
             .as_ref()
             .and_then(|pattern| pattern.get(range))
             .ok_or(RingError::Misuse("the range lies outside the pattern"))?;
-        let send = opcode::Send::new(Fixed(slot.index), bytes.as_ptr(), bytes.len() as u32);
+        let send = opcode::Send::new(file(slot), bytes.as_ptr(), bytes.len() as u32);
         Ok(send.flags(SEND_FLAGS).build())
+    }
+
+    fn close_entry(&self, slot: Slot) -> squeue::Entry {
+        if self.has_table {
+            opcode::Close::new(Fixed(slot.index)).build()
+        } else {
+            opcode::Close::new(file(slot)).build()
+        }
     }
 
     /// Closes a slot. A request that still waits on it keeps the socket open: end those first.
     pub fn close(&mut self, slot: Slot) -> Result<(), RingError> {
         self.reserve(1)?;
-        let entry = opcode::Close::new(Fixed(slot.index)).build();
+        let entry = self.close_entry(slot);
         self.push(entry, token(Operation::Close, slot, 0));
         Ok(())
     }
@@ -347,7 +368,7 @@ impl Ring {
         if self.has_ring_sockets {
             let value: *const libc::linger = &LINGER_RESET;
             let option = opcode::SetSockOpt::new(
-                Fixed(slot.index),
+                file(slot),
                 libc::SOL_SOCKET as u32,
                 libc::SO_LINGER as u32,
                 value.cast(),
@@ -360,7 +381,7 @@ impl Ring {
                 token(Operation::Linger, slot, 0),
             );
         }
-        let entry = opcode::Close::new(Fixed(slot.index)).build();
+        let entry = self.close_entry(slot);
         self.push(entry, token(Operation::Close, slot, 0));
         Ok(())
     }
@@ -431,6 +452,12 @@ impl Ring {
         let pointer: *const Address = self.addresses.last().expect("just pushed");
         (pointer.cast(), length as libc::socklen_t)
     }
+}
+
+/// The file of a slot: its place in the table, or the process's descriptor of that number. Which of the two it
+/// is, [`Ring::push_entry`] says in the entry's flags.
+pub(crate) fn file(slot: Slot) -> Fd {
+    Fd(slot.index as i32)
 }
 
 fn token(operation: Operation, slot: Slot, attachment: u32) -> Token {

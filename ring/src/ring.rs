@@ -38,6 +38,8 @@ pub struct Ring {
     pub(crate) grants: Vec<FeatureGrant>,
     pub(crate) has_receive_multishot: bool,
     pub(crate) has_ring_sockets: bool,
+    /// Slots are places in a table of the ring's own; otherwise they are the process's descriptors.
+    pub(crate) has_table: bool,
     /// Requests that will answer and have not.
     pub(crate) outstanding: u64,
     /// Whether a request that answers only on failure may still be in the kernel.
@@ -268,6 +270,11 @@ impl Ring {
     #[inline]
     fn push_entry(&mut self, entry: squeue::Entry, token: Token) {
         let entry = entry.user_data(token.pack());
+        let entry = if self.has_table && token.operation.is_of_slot() {
+            entry.flags(squeue::Flags::FIXED_FILE)
+        } else {
+            entry
+        };
         // SAFETY: every caller in this crate builds entries from memory that the ring owns until the
         // terminal completion, or that the kernel copies when it takes the entry (addresses), or that
         // is constant for the life of the process.

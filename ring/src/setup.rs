@@ -186,6 +186,7 @@ impl Setup {
             grants,
             has_receive_multishot,
             has_ring_sockets,
+            has_table: true,
             outstanding: 0,
             has_unanswered: false,
             early_events: VecDeque::new(),

@@ -50,6 +50,23 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// Whether its request names a slot's file in the usual place. A close names it elsewhere, and a step of
+    /// opening that makes the file names none: the flag means nothing to either.
+    #[inline]
+    pub(crate) fn is_of_slot(self) -> bool {
+        matches!(
+            self,
+            Self::Receive
+                | Self::SendLease
+                | Self::SendOwned
+                | Self::SendPattern
+                | Self::SendPatternAnswered
+                | Self::Connect
+                | Self::Linger
+                | Self::PollSlot
+        )
+    }
+
     fn from_bits(bits: u64) -> Option<Self> {
         Some(match bits {
             1 => Self::Accept,
