@@ -80,6 +80,16 @@ Plans that come with the program:
   ghost-million  bytes of the server's end, up to 5,000,000
   ghost-hot      a hot thousand beside up to 5,000,000 idle ones
   ghost-open     latency at rates that nothing holds up
+  comparison     every engine that echoes, 1 to 10,000 connections
+  comparison-100k  the same at 100,000
+  factors        io_uring, one factor at a time
+  wait           one connection: servers that sleep, and that watch
+  sizes          messages of 1 byte to 64 KB
+  depths         1 to 64 messages in flight on a connection
+  churn          connect, one echo, close: connections a second
+  veth           two namespaces instead of the loopback device
+  bursts         all connections send at once, then pause
+  workers        one server thread and two
 
 Examples:
   fourtuple sweep standard

@@ -8,7 +8,7 @@ use fourtuple_spec::plan::Plan;
 use std::fs;
 
 /// Plans that the program carries with it, so that an installed one needs no files.
-const BUILT_IN: [(&str, &str); 14] = [
+const BUILT_IN: [(&str, &str); 24] = [
     ("standard", include_str!("../../plans/standard.toml")),
     ("quick", include_str!("../../plans/quick.toml")),
     ("million", include_str!("../../plans/million.toml")),
@@ -29,6 +29,19 @@ const BUILT_IN: [(&str, &str); 14] = [
     ),
     ("ghost-hot", include_str!("../../plans/ghost-hot.toml")),
     ("ghost-open", include_str!("../../plans/ghost-open.toml")),
+    ("comparison", include_str!("../../plans/comparison.toml")),
+    (
+        "comparison-100k",
+        include_str!("../../plans/comparison-100k.toml"),
+    ),
+    ("factors", include_str!("../../plans/factors.toml")),
+    ("wait", include_str!("../../plans/wait.toml")),
+    ("sizes", include_str!("../../plans/sizes.toml")),
+    ("depths", include_str!("../../plans/depths.toml")),
+    ("churn", include_str!("../../plans/churn.toml")),
+    ("veth", include_str!("../../plans/veth.toml")),
+    ("bursts", include_str!("../../plans/bursts.toml")),
+    ("workers", include_str!("../../plans/workers.toml")),
 ];
 
 /// Runs a plan.

@@ -186,6 +186,78 @@ fn the_plans_of_ghosts_fit_their_time_and_a_machine_of_24_gib() {
 }
 
 #[test]
+fn the_plans_of_comparisons_factors_and_shapes_of_load_fit_their_time() {
+    for (name, text, runs, minutes) in [
+        (
+            "comparison",
+            include_str!("../../../plans/comparison.toml"),
+            410,
+            30.0,
+        ),
+        (
+            "comparison-100k",
+            include_str!("../../../plans/comparison-100k.toml"),
+            39,
+            6.0,
+        ),
+        (
+            "factors",
+            include_str!("../../../plans/factors.toml"),
+            255,
+            10.0,
+        ),
+        ("wait", include_str!("../../../plans/wait.toml"), 80, 4.0),
+        ("sizes", include_str!("../../../plans/sizes.toml"), 126, 4.0),
+        (
+            "depths",
+            include_str!("../../../plans/depths.toml"),
+            112,
+            4.0,
+        ),
+        ("churn", include_str!("../../../plans/churn.toml"), 96, 4.0),
+        ("veth", include_str!("../../../plans/veth.toml"), 114, 4.0),
+        (
+            "bursts",
+            include_str!("../../../plans/bursts.toml"),
+            120,
+            4.0,
+        ),
+        (
+            "workers",
+            include_str!("../../../plans/workers.toml"),
+            90,
+            4.0,
+        ),
+    ] {
+        let plan = Plan::parse(text, name).unwrap();
+        let cases = plan.cases(&defaults());
+        let needed = expected_seconds(&cases) / 60.0;
+        assert!(needed < minutes, "{name}: {needed} min");
+        assert_eq!(cases.len(), runs, "{name}: {needed} min");
+        // Whatever is said of a difference rests on the A/A arm of the same point.
+        let mut blocks = plan.blocks(&defaults()).into_iter();
+        assert!(
+            blocks.all(|block| block.iter().any(|case| case.control)),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn each_arm_of_the_factors_differs_from_the_default_in_one() {
+    let text = include_str!("../../../plans/factors.toml");
+    let cases = Plan::parse(text, "factors").unwrap().cases(&defaults());
+    let arms: Vec<Vec<(&str, String)>> = cases
+        .iter()
+        .filter(|case| case.repeat == 0 && case.connections == 100 && !case.control)
+        .map(|case| case.factors.differences())
+        .collect();
+    assert!(arms.iter().all(|arm| arm.len() <= 1), "{arms:?}");
+    let named: BTreeSet<&str> = arms.iter().flatten().map(|(name, _)| *name).collect();
+    assert_eq!(named, BTreeSet::from(crate::factors::NAMES));
+}
+
+#[test]
 fn every_refusal_has_its_line_and_says_what_to_do() {
     let sweep = "[[sweep]]\nengine = \"uring\"\nconnections = 1\n";
     for (rest, expected) in [
