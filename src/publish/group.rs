@@ -46,6 +46,8 @@ pub struct Group<'a> {
 pub struct Series<'a> {
     /// What it is called on charts.
     pub name: String,
+    /// The engine as cases name it, foreign servers by their own names, both arms of an A/A pair alike.
+    pub arm: String,
     /// The engine.
     pub engine: Engine,
     /// Whether it is the second arm of the A/A pair.
@@ -58,7 +60,7 @@ pub struct Series<'a> {
 
 /// Groups ordinary records by shape: smaller messages first, then smaller depth.
 ///
-/// Prices, ceilings, open loops and runs with a hot set answer other questions: they are in no group.
+/// Prices, ceilings, open loops, ablations and runs with a hot set answer other questions: they are in no group.
 pub fn groups(records: &[Record]) -> Vec<Group<'_>> {
     let mut groups: Vec<Group<'_>> = Vec::new();
     for record in super::kind::of_kind(records, Kind::Ordinary) {
@@ -115,8 +117,11 @@ impl Shape {
     /// The load alone, whoever offers it: `64-byte messages, depth 1, closed loop`.
     pub fn load_words(&self) -> String {
         let bytes = super::format::whole(f64::from(self.message_bytes));
-        let mode = kebab(&self.mode);
-        format!("{bytes}-byte messages, depth {}, {mode} loop", self.depth)
+        let mode = match self.mode {
+            Mode::Churn => "one echo a connection".to_owned(),
+            mode => format!("{} loop", kebab(&mode)),
+        };
+        format!("{bytes}-byte messages, depth {}, {mode}", self.depth)
     }
 
     /// What stands behind the load where it, or the network, is not the usual one.
@@ -155,7 +160,7 @@ impl Shape {
 }
 
 impl<'a> Group<'a> {
-    /// The series of an engine, not its A/A arm.
+    /// The series of an engine with every default, not its A/A arm; of foreign servers the first.
     pub fn arm(&self, engine: Engine) -> Option<&Series<'a>> {
         self.series
             .iter()
@@ -214,16 +219,19 @@ fn series<'a>(records: &[&'a Record]) -> Vec<Series<'a>> {
     let mut all: Vec<Series<'a>> = Vec::new();
     for record in records {
         let case = &record.case;
-        // A foreign server is no engine: what was measured with it is in the records alone.
+        // A server at an address is no engine: what was measured with it is in the records alone.
         let Some(engine) = case.engine else { continue };
+        let arm = arm(case);
         let found = all.iter_mut().find(|series| {
-            (series.engine, series.is_control, series.client) == (engine, case.control, case.client)
+            let own = (series.engine, &series.arm[..], series.is_control);
+            own == (engine, &arm[..], case.control) && series.client == case.client
         });
         match found {
             Some(series) => insert(series, record),
             None => {
                 let mut series = Series {
                     name: case.arm(),
+                    arm,
                     engine,
                     is_control: case.control,
                     client: case.client,
@@ -241,12 +249,22 @@ fn series<'a>(records: &[&'a Record]) -> Vec<Series<'a>> {
     all.sort_by_key(|series| {
         (
             listed(series.engine),
+            series.arm.clone(),
             series.is_control,
             kebab(&series.client),
         )
     });
     name_clients(&mut all);
     all
+}
+
+/// What a case's arm is called, whichever of an A/A pair it is.
+fn arm(case: &Case) -> String {
+    Case {
+        control: false,
+        ..case.clone()
+    }
+    .arm()
 }
 
 fn insert<'a>(series: &mut Series<'a>, record: &'a Record) {
@@ -361,6 +379,33 @@ mod tests {
         let point = &groups[0].series[0].points[0];
         assert!(point.estimate(super::super::metric::rate).is_none());
         assert!(point.estimate(super::super::metric::kernel_bytes).is_some());
+    }
+
+    #[test]
+    fn foreign_servers_are_series_by_their_names_and_ablations_are_none() {
+        let foreign = |name: &str, control: bool| {
+            let mut record = fixture::record(Engine::Epoll, 100, 0);
+            record.case.engine = Some(Engine::Foreign);
+            record.case.foreign = Some(fourtuple_spec::case::Foreign {
+                name: name.to_owned(),
+                command: vec!["server".to_owned()],
+            });
+            record.case.control = control;
+            record
+        };
+        let mut ablation = fixture::record(Engine::Uring, 100, 0);
+        ablation.case.factors.spin = 50;
+        let records = [
+            foreign("redis", false),
+            foreign("go", true),
+            foreign("go", false),
+            ablation,
+            fixture::record(Engine::Uring, 100, 0),
+        ];
+        let groups = groups(&records);
+        let names: Vec<&str> = groups[0].series.iter().map(|one| &one.name[..]).collect();
+        assert_eq!(names, ["uring", "go", "go (A/A)", "redis"]);
+        assert_eq!(groups[0].series[0].points[0].runs.len(), 1);
     }
 
     #[test]

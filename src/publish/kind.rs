@@ -2,6 +2,7 @@
 
 use super::format::whole;
 use super::group::kebab;
+use fourtuple_spec::case::Path;
 use fourtuple_spec::{Case, Mode, Record, TcpOptions};
 
 /// What was asked of a run.
@@ -17,13 +18,18 @@ pub enum Kind {
     Price,
     /// Open until something stops it: how many there are is the answer.
     Ceiling,
+    /// An engine with a factor that is not its default: what the factor changes is the answer.
+    Factors,
 }
 
 impl Kind {
     /// The kind of a record's case.
     pub fn of(record: &Record) -> Self {
         let case = &record.case;
-        if case.state.is_some() {
+        // First of all, for an ablation never stands in the place of its engine.
+        if is_ablation(case) {
+            Self::Factors
+        } else if case.state.is_some() {
             Self::Price
         } else if case.until_full {
             Self::Ceiling
@@ -35,6 +41,11 @@ impl Kind {
             Self::Ordinary
         }
     }
+}
+
+/// Whether a factor of the case is not its default.
+pub fn is_ablation(case: &Case) -> bool {
+    !case.factors.is_default()
 }
 
 /// The records of a kind, in their order.
@@ -53,8 +64,8 @@ pub fn sysctl_words(case: &Case) -> String {
     words.collect::<Vec<_>>().join(", ")
 }
 
-/// What else tells the load of a case from the usual one, in words: the schedule of an open loop, what a
-/// ghost's TCP offers, faults of the path. Empty where there is nothing.
+/// What else tells the load of a case from the usual one, in words: the schedule of an open loop, bursts,
+/// several workers, the path between the ends, what a ghost's TCP offers, faults. Empty where there is nothing.
 pub fn load_words(case: &Case) -> String {
     let mut words = Vec::new();
     if case.mode == Mode::Open {
@@ -64,14 +75,26 @@ pub fn load_words(case: &Case) -> String {
         );
         words.push(format!("{} schedule", kebab(&case.schedule)));
     }
+    words.extend(
+        case.burst_pause_us
+            .map(|pause_us| format!("bursts {} µs apart", whole(f64::from(pause_us)))),
+    );
+    if case.workers > 1 {
+        words.push(format!("{} workers", case.workers));
+    }
     words.push(path_words(case));
     words.retain(|word| !word.is_empty());
     words.join(", ")
 }
 
-/// What a ghost's TCP offers and what happens on its path, in words; empty where both are plain.
+/// The path between the ends, what a ghost's TCP offers and what happens on the way, in words; empty where
+/// all are plain.
 pub fn path_words(case: &Case) -> String {
     let mut words = Vec::new();
+    words.extend(match case.path {
+        Path::Lo => None,
+        Path::Veth => Some("a veth pair".to_owned()),
+    });
     words.extend(match case.tcp_options {
         TcpOptions::Plain => None,
         TcpOptions::Timestamps => Some("TCP timestamps".to_owned()),
@@ -118,6 +141,7 @@ fn value_words(value: &str) -> String {
 mod tests {
     use super::super::fixture;
     use super::*;
+    use fourtuple_spec::factors::Receive;
     use fourtuple_spec::{EndpointState, Engine};
 
     #[test]
@@ -132,6 +156,21 @@ mod tests {
         assert_eq!(Kind::of(&record), Kind::Ceiling);
         record.case.state = Some(EndpointState::Armed);
         assert_eq!(Kind::of(&record), Kind::Price);
+        record.case.factors.recv = Receive::Oneshot;
+        assert_eq!(Kind::of(&record), Kind::Factors);
+    }
+
+    #[test]
+    fn what_shapes_the_load_is_in_its_words() {
+        let mut case = fixture::record(Engine::Uring, 10, 0).case;
+        assert_eq!(load_words(&case), "");
+        case.path = Path::Veth;
+        case.workers = 2;
+        case.burst_pause_us = Some(1_000);
+        assert_eq!(
+            load_words(&case),
+            "bursts 1,000 µs apart, 2 workers, a veth pair"
+        );
     }
 
     #[test]
