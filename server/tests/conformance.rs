@@ -1,28 +1,59 @@
 //! One suite over every engine that echoes. Each engine × scenario is a test of its own, so that a
-//! failure names both: `epoll::half_close`.
+//! failure names both: `epoll::half_close`. A row may set factors, and is then a way to serve of its own.
 
 mod support;
 
-use fourtuple_spec::Engine;
+use fourtuple_server::Options;
 use fourtuple_spec::engine::PROFILES;
+#[allow(unused_imports, reason = "for the rows")]
+use fourtuple_spec::factors::*;
+use fourtuple_spec::{Engine, Factors};
 use support::running::{options, start_or_skip};
 
-/// A module a row, a test a scenario.
+/// A module a row, a test a scenario. In braces: the factors that are not the default.
 macro_rules! engines {
-    ($($module:ident => $engine:expr,)*) => {
+    ($($module:ident => $engine:path $({ $($factor:ident: $value:expr),* })?,)*) => {
         $(mod $module {
-            use super::Engine;
-            const ENGINE: Engine = $engine;
+            #[allow(unused_imports, reason = "for the values of factors")]
+            use super::*;
+
+            #[allow(clippy::needless_update, reason = "a row without factors has nothing to set")]
+            pub fn way() -> Way {
+                Way {
+                    engine: $engine,
+                    factors: Factors { $($($factor: $value,)*)? ..Factors::default() },
+                }
+            }
             tests_of_every_scenario!();
         })*
-        const COVERED: &[Engine] = &[$($engine),*];
+
+        /// Every row.
+        fn covered() -> Vec<Way> {
+            vec![$($module::way()),*]
+        }
     };
+}
+
+/// An engine, and how it does what it does.
+#[derive(Clone, Copy)]
+struct Way {
+    engine: Engine,
+    factors: Factors,
+}
+
+impl Way {
+    fn options(self, listen: &str) -> Options {
+        Options {
+            factors: self.factors,
+            ..options(self.engine, listen)
+        }
+    }
 }
 
 macro_rules! scenarios {
     ($($name:ident,)*) => {
         macro_rules! tests_of_every_scenario {
-            () => { $(#[test] fn $name() { super::run(ENGINE, super::scenario::$name); })* };
+            () => { $(#[test] fn $name() { super::run(way(), super::scenario::$name); })* };
         }
     };
 }
@@ -64,7 +95,7 @@ fn every_engine_that_echoes_is_covered() {
         .filter(|profile| profile.echoes && fourtuple_server::has(profile.engine))
     {
         assert!(
-            COVERED.contains(&profile.engine),
+            covered().iter().any(|way| way.engine == profile.engine),
             "{} has no row",
             profile.name
         );
@@ -77,9 +108,9 @@ fn ipv6() {
         eprintln!("skipped: no IPv6 loopback: {error}");
         return;
     }
-    for &engine in COVERED {
-        if let Some(server) = start_or_skip(options(engine, "[::1]:0")) {
-            assert!(server.address.is_ipv6(), "{engine}");
+    for way in covered() {
+        if let Some(server) = start_or_skip(way.options("[::1]:0")) {
+            assert!(server.address.is_ipv6(), "{}", way.engine);
             support::peer::Peer::connect(server.address, 1).echo(10_000);
             server.end();
         }
@@ -88,11 +119,11 @@ fn ipv6() {
 
 #[test]
 fn messages_larger_than_a_small_buffer_and_smaller_than_a_large_one() {
-    for &engine in COVERED {
+    for way in covered() {
         for message_bytes in [1, 4096, 1_000_000] {
-            let options = fourtuple_server::Options {
+            let options = Options {
                 message_bytes,
-                ..options(engine, "127.0.0.1:0")
+                ..way.options("127.0.0.1:0")
             };
             if let Some(server) = start_or_skip(options) {
                 let mut peer = support::peer::Peer::connect(server.address, 1);
@@ -106,8 +137,8 @@ fn messages_larger_than_a_small_buffer_and_smaller_than_a_large_one() {
     }
 }
 
-fn run(engine: Engine, scenario: fn(&support::running::Running)) {
-    if let Some(server) = start_or_skip(options(engine, "127.0.0.1:0")) {
+fn run(way: Way, scenario: fn(&support::running::Running)) {
+    if let Some(server) = start_or_skip(way.options("127.0.0.1:0")) {
         scenario(&server);
         server.end();
     }
