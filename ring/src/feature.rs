@@ -11,6 +11,10 @@ pub enum Feature {
     SingleIssuer,
     /// Completions run when the thread asks for them, not when it is interrupted (6.1).
     DeferTaskrun,
+    /// Completions run when the thread enters the kernel for whatever reason (5.19).
+    CoopTaskrun,
+    /// A kernel thread takes submissions (5.11 without privileges).
+    SubmissionPolling,
     /// No index array between the submission queue and its entries (6.6).
     NoSqArray,
     /// The ring's own descriptor is registered, so that `io_uring_enter` need not look it up (5.18; at most 16 a thread).
@@ -22,7 +26,7 @@ pub enum Feature {
 }
 
 impl Feature {
-    /// Every feature.
+    /// Every feature that a ring takes wherever it is to be had.
     pub const ALL: [Self; 8] = [
         Self::SubmitAll,
         Self::TaskrunFlag,
@@ -41,6 +45,8 @@ impl Feature {
             Self::TaskrunFlag => "taskrun-flag",
             Self::SingleIssuer => "single-issuer",
             Self::DeferTaskrun => "defer-taskrun",
+            Self::CoopTaskrun => "coop-taskrun",
+            Self::SubmissionPolling => "sqpoll",
             Self::NoSqArray => "no-sqarray",
             Self::RegisteredRing => "registered-ring",
             Self::ReceiveMultishot => "recv-multishot",
@@ -51,8 +57,9 @@ impl Feature {
     /// The kernel that brought it.
     pub fn since(self) -> &'static str {
         match self {
+            Self::SubmissionPolling => "5.11",
             Self::SubmitAll | Self::RegisteredRing => "5.18",
-            Self::TaskrunFlag => "5.19",
+            Self::TaskrunFlag | Self::CoopTaskrun => "5.19",
             Self::SingleIssuer | Self::ReceiveMultishot => "6.0",
             Self::DeferTaskrun => "6.1",
             Self::NoSqArray => "6.6",

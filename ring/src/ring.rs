@@ -5,6 +5,7 @@ use crate::connect::{ConnectFailure, ConnectStep, last_errno};
 use crate::event::{Event, Readiness, Received, Sent, Shot};
 use crate::feature::FeatureGrant;
 use crate::operations::{Address, HUNG_UP_MASK, OwnedSends};
+use crate::plain::PlainDescriptors;
 use crate::token::{Operation, SLOTS_MAX, Slot, Token};
 use io_uring::types::Timespec;
 use io_uring::{IoUring, cqueue, squeue};
@@ -12,9 +13,12 @@ use rustix::io::Errno;
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::Arc;
+use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
 
 const ENTER_GETEVENTS: u32 = 1 << 0;
+const ENTER_SQ_WAKEUP: u32 = 1 << 1;
+const ENTER_SQ_WAIT: u32 = 1 << 2;
 const ENTER_EXT_ARG: u32 = 1 << 3;
 const ENTER_REGISTERED_RING: u32 = 1 << 4;
 
@@ -40,6 +44,12 @@ pub struct Ring {
     pub(crate) has_ring_sockets: bool,
     /// Slots are places in a table of the ring's own; otherwise they are the process's descriptors.
     pub(crate) has_table: bool,
+    /// The descriptors that are slots, where there is no table.
+    pub(crate) plain: PlainDescriptors,
+    /// A kernel thread takes submissions.
+    pub(crate) is_polled: bool,
+    /// For how long a wait for several completions insists on them, before one is enough.
+    pub(crate) gathering_us: u32,
     /// Requests that will answer and have not.
     pub(crate) outstanding: u64,
     /// Whether a request that answers only on failure may still be in the kernel.
@@ -178,10 +188,18 @@ impl Ring {
         };
         let queue = self.io.submission();
         let queued = queue.len() as u32;
-        self.counters.overflows += u64::from(queue.cq_overflow());
+        let has_overflowed = queue.cq_overflow();
         drop(queue);
+        self.counters.overflows += u64::from(has_overflowed);
+        let mut flags = ENTER_GETEVENTS;
+        if self.is_polled {
+            flags |= self.polling_flags();
+            if want == 0 && flags == ENTER_GETEVENTS && !has_overflowed {
+                return Ok(());
+            }
+        }
         self.counters.enters += 1;
-        let result = self.enter_raw(queued, want, timeout);
+        let result = self.enter_raw(queued, want, timeout, flags);
         if self.io.submission().is_empty() {
             self.addresses.clear();
         }
@@ -191,8 +209,48 @@ impl Ring {
         }
     }
 
-    fn enter_raw(&self, queued: u32, want: u32, timeout: Option<Duration>) -> Result<(), Errno> {
-        let mut flags = ENTER_GETEVENTS;
+    /// What has to be said to the kernel thread that takes submissions: to wake up, if it sleeps, and to make
+    /// room, if it is behind.
+    fn polling_flags(&mut self) -> u32 {
+        // The thread says that it sleeps and then looks at the queue once more; here it is the other way round,
+        // and neither may be seen before the other.
+        fence(Ordering::SeqCst);
+        let queue = self.io.submission();
+        let wakes = if queue.need_wakeup() {
+            ENTER_SQ_WAKEUP
+        } else {
+            0
+        };
+        let waits = if queue.is_full() { ENTER_SQ_WAIT } else { 0 };
+        wakes | waits
+    }
+
+    fn enter_raw(
+        &self,
+        queued: u32,
+        want: u32,
+        timeout: Option<Duration>,
+        flags: u32,
+    ) -> Result<(), Errno> {
+        let time =
+            timeout.map(|timeout| [timeout.as_secs() as i64, i64::from(timeout.subsec_nanos())]);
+        let minimum_wait_us = if want > 1 { self.gathering_us } else { 0 };
+        let argument = (time.is_some() || minimum_wait_us > 0).then(|| GetEventsArgument {
+            signal_mask: 0,
+            signal_mask_bytes: 0,
+            minimum_wait_us,
+            timeout: time.as_ref().map_or(0, |time| time.as_ptr() as u64),
+        });
+        self.enter_with(queued, want, flags, argument.as_ref())
+    }
+
+    fn enter_with(
+        &self,
+        queued: u32,
+        want: u32,
+        mut flags: u32,
+        argument: Option<&GetEventsArgument>,
+    ) -> Result<(), Errno> {
         let descriptor = match self.registered_index {
             Some(index) => {
                 flags |= ENTER_REGISTERED_RING;
@@ -200,15 +258,7 @@ impl Ring {
             }
             None => self.io.as_raw_fd(),
         };
-        let time =
-            timeout.map(|timeout| [timeout.as_secs() as i64, i64::from(timeout.subsec_nanos())]);
-        let argument = time.as_ref().map(|time| GetEventsArgument {
-            signal_mask: 0,
-            signal_mask_bytes: 0,
-            minimum_wait_us: 0,
-            timeout: time.as_ptr() as u64,
-        });
-        let (pointer, bytes) = match &argument {
+        let (pointer, bytes) = match argument {
             Some(argument) => {
                 flags |= ENTER_EXT_ARG;
                 (
@@ -236,6 +286,27 @@ impl Ring {
             Err(last_errno())
         } else {
             Ok(())
+        }
+    }
+
+    /// Has a wait for several completions insist on them for so long, and be content with one after it: at most
+    /// 71 minutes. Says whether the kernel can (Linux 6.12); if not, a wait is as before.
+    pub fn gather(&mut self, time: Duration) -> Result<bool, RingError> {
+        self.gathering_us = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
+        // An older kernel takes the time for padding, which has to be 0. Nothing waits: nothing is asked for.
+        let argument = GetEventsArgument {
+            signal_mask: 0,
+            signal_mask_bytes: 0,
+            minimum_wait_us: self.gathering_us,
+            timeout: 0,
+        };
+        match self.enter_with(0, 0, ENTER_GETEVENTS, Some(&argument)) {
+            Ok(()) => Ok(true),
+            Err(Errno::INVAL) => {
+                self.gathering_us = 0;
+                Ok(false)
+            }
+            Err(errno) => Err(RingError::Enter(errno)),
         }
     }
 
@@ -379,10 +450,13 @@ impl Ring {
             }
             Operation::Connect => Some(Self::connected(token, value)),
             Operation::Accept => {
-                let result = value.map(|index| self.begin_slot(index));
+                let result = value.and_then(|index| self.accepted(index));
                 Some(Event::Accepted { result, shot })
             }
             Operation::Close => {
+                if value.is_ok() {
+                    self.plain.closed(slot.index);
+                }
                 let result = value.map(|_| ());
                 Some(Event::Closed { slot, result })
             }
@@ -403,6 +477,18 @@ impl Ring {
                 None
             }
         }
+    }
+
+    /// The slot of what was accepted. A descriptor beyond the slots that the ring was asked for is closed.
+    fn accepted(&mut self, index: u32) -> Result<Slot, Errno> {
+        if !self.has_table {
+            self.plain.open(index);
+            if index >= self.slots() {
+                self.plain.close(index);
+                return Err(Errno::MFILE);
+            }
+        }
+        Ok(self.begin_slot(index))
     }
 
     #[inline]

@@ -147,8 +147,15 @@ impl RingSet {
     /// Submits everything queued, and sleeps until an event can be taken from one of the rings, at
     /// most for `timeout`; waking without one is possible.
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<(), RingError> {
+        self.wait_for(1, timeout)
+    }
+
+    /// The same, and a ring that is alone sleeps until `want` completions are there: for as long as
+    /// [`Ring::gather`] has it, and then until there is one.
+    #[inline]
+    pub fn wait_for(&mut self, want: u32, timeout: Option<Duration>) -> Result<(), RingError> {
         if let [ring] = self.rings.as_mut_slice() {
-            return ring.enter(1, timeout);
+            return ring.enter(want, timeout);
         }
         if self.turn()? {
             return Ok(());

@@ -4,12 +4,14 @@ use crate::buffers::Buffers;
 use crate::connect::last_errno;
 use crate::feature::{Feature, FeatureGrant};
 use crate::operations::OwnedSends;
+use crate::plain::PlainDescriptors;
 use crate::ring::{Ring, RingCounters, table_slots_max};
 use io_uring::{IoUring, Probe, opcode};
 use rustix::io::Errno;
 use std::collections::VecDeque;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 const REGISTER_RING_DESCRIPTORS: u32 = 20;
 const DISABLED_SYSCTL: &str = "/proc/sys/kernel/io_uring_disabled";
@@ -22,6 +24,15 @@ pub(crate) struct RegisteredUpdate {
     pub(crate) data: u64,
 }
 
+/// The flags of a ring's set-up, of which a kernel that refuses is asked for one less after the other.
+const NEWEST_FIRST: [Feature; 5] = [
+    Feature::NoSqArray,
+    Feature::DeferTaskrun,
+    Feature::SingleIssuer,
+    Feature::TaskrunFlag,
+    Feature::SubmitAll,
+];
+
 /// What a ring is asked to be.
 #[derive(Clone, Debug)]
 pub struct Setup {
@@ -31,6 +42,21 @@ pub struct Setup {
     buffers: Option<(u16, u32)>,
     pattern: Option<Arc<[u8]>>,
     without: Vec<Feature>,
+    taskrun: Taskrun,
+    polling_idle: Option<Duration>,
+    has_table: bool,
+}
+
+/// When the kernel runs what completes a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Taskrun {
+    /// When the thread asks for completions; where that is not to be had, as `Coop`.
+    #[default]
+    Defer,
+    /// When the thread enters the kernel for whatever reason.
+    Coop,
+    /// At once: the thread is interrupted.
+    Interrupt,
 }
 
 /// A ring that could not be set up.
@@ -110,7 +136,30 @@ impl Setup {
             buffers: None,
             pattern: None,
             without: Vec::new(),
+            taskrun: Taskrun::default(),
+            polling_idle: None,
+            has_table: true,
         }
+    }
+
+    /// When the kernel runs what completes a request.
+    pub fn taskrun(mut self, taskrun: Taskrun) -> Self {
+        self.taskrun = taskrun;
+        self
+    }
+
+    /// Has a kernel thread take submissions, which sleeps once there has been none for `idle`. It runs on the
+    /// cores of the thread that sets the ring up, and runs what completes a request as well.
+    pub fn submission_polling(mut self, idle: Duration) -> Self {
+        self.polling_idle = Some(idle);
+        self
+    }
+
+    /// Does without a table: what is accepted are descriptors of the process, and slots are their numbers, below
+    /// the number of slots that was asked for.
+    pub fn plain_descriptors(mut self) -> Self {
+        self.has_table = false;
+        self
     }
 
     /// Entries of the submission queue (at most 32,768) and of the completion queue (at most 65,536).
@@ -158,9 +207,11 @@ impl Setup {
         let mut grants = Vec::new();
         let io = self.build_io(&mut grants)?;
         let probe = probe(&io)?;
-        io.submitter()
-            .register_files_sparse(self.slots)
-            .map_err(|error| os("io_uring_register(files)", &error))?;
+        if self.has_table {
+            io.submitter()
+                .register_files_sparse(self.slots)
+                .map_err(|error| os("io_uring_register(files)", &error))?;
+        }
         let buffers = self.register_buffers(&io)?;
         let registered_index = self.register_ring(&io, &mut grants);
         let has_receive_multishot = self.grant(
@@ -186,7 +237,10 @@ impl Setup {
             grants,
             has_receive_multishot,
             has_ring_sockets,
-            has_table: true,
+            has_table: self.has_table,
+            plain: PlainDescriptors::default(),
+            is_polled: self.polling_idle.is_some(),
+            gathering_us: 0,
             outstanding: 0,
             has_unanswered: false,
             early_events: VecDeque::new(),
@@ -197,16 +251,9 @@ impl Setup {
 
     /// Tries with every set-up flag, then without the newest that is left, until the kernel agrees.
     fn build_io(&self, grants: &mut Vec<FeatureGrant>) -> Result<IoUring, SetupError> {
-        const NEWEST_FIRST: [Feature; 5] = [
-            Feature::NoSqArray,
-            Feature::DeferTaskrun,
-            Feature::SingleIssuer,
-            Feature::TaskrunFlag,
-            Feature::SubmitAll,
-        ];
         let mut wanted: Vec<Feature> = Vec::new();
         for feature in NEWEST_FIRST {
-            if self.without.contains(&feature) {
+            if self.without.contains(&feature) || self.excludes(feature) {
                 grants.push(left_out(feature));
             } else {
                 wanted.push(feature);
@@ -215,7 +262,8 @@ impl Setup {
         loop {
             let error = match self.try_flags(&wanted) {
                 Ok(io) => {
-                    grants.extend(wanted.iter().map(|&feature| FeatureGrant {
+                    let asked = self.asked(&wanted);
+                    grants.extend(wanted.into_iter().chain(asked).map(|feature| FeatureGrant {
                         feature,
                         refused: None,
                     }));
@@ -230,9 +278,32 @@ impl Setup {
         }
     }
 
+    /// What a ring has because it was asked to be like that, beside what every ring takes.
+    fn asked(&self, granted: &[Feature]) -> Vec<Feature> {
+        let is_coop =
+            granted.contains(&Feature::TaskrunFlag) && !granted.contains(&Feature::DeferTaskrun);
+        let coop = is_coop.then_some(Feature::CoopTaskrun);
+        let polling = self.polling_idle.map(|_| Feature::SubmissionPolling);
+        coop.into_iter().chain(polling).collect()
+    }
+
+    /// Whether what the ring is asked to be leaves no room for a feature.
+    fn excludes(&self, feature: Feature) -> bool {
+        match feature {
+            Feature::DeferTaskrun => self.taskrun != Taskrun::Defer || self.polling_idle.is_some(),
+            Feature::TaskrunFlag => {
+                self.taskrun == Taskrun::Interrupt || self.polling_idle.is_some()
+            }
+            _ => false,
+        }
+    }
+
     fn try_flags(&self, wanted: &[Feature]) -> std::io::Result<IoUring> {
         let mut builder = IoUring::builder();
         builder.dontfork().setup_cqsize(self.completion_entries);
+        if let Some(idle) = self.polling_idle {
+            builder.setup_sqpoll(u32::try_from(idle.as_millis()).unwrap_or(u32::MAX));
+        }
         for feature in wanted {
             match feature {
                 Feature::NoSqArray => builder.setup_no_sqarray(),
