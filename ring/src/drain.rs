@@ -25,7 +25,7 @@ struct SyncCancel {
 
 impl Ring {
     /// Cancels everything and takes completions until nothing is in flight; false if time ran out.
-    fn drain(&mut self) -> bool {
+    pub(crate) fn drain(&mut self) -> bool {
         let deadline = Instant::now() + DRAIN_TIME;
         if self.enter(0, None).is_err() {
             return false;

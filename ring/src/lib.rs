@@ -20,6 +20,7 @@ compile_error!("io_uring is Linux only");
 mod buffers;
 mod connect;
 mod drain;
+mod epoll;
 mod errno;
 mod event;
 mod feature;
@@ -36,6 +37,7 @@ mod token;
 
 pub use buffers::Lease;
 pub use connect::{ConnectFailure, ConnectStep};
+pub use epoll::{EpollEvent, EpollWaiter};
 pub use errno::name as errno_name;
 pub use event::{Event, Readiness, Received, Sent, Shot};
 pub use feature::{Feature, FeatureGrant};
