@@ -22,6 +22,9 @@ const ENTER_SQ_WAIT: u32 = 1 << 2;
 const ENTER_EXT_ARG: u32 = 1 << 3;
 const ENTER_REGISTERED_RING: u32 = 1 << 4;
 
+/// When a wait for several completions ends in any case, with none.
+const GATHERING_END: Duration = Duration::from_secs(3600);
+
 /// One io_uring instance with a table of direct descriptors and, if asked for, provided buffers.
 ///
 /// Belongs to the thread that made it.
@@ -232,9 +235,11 @@ impl Ring {
         timeout: Option<Duration>,
         flags: u32,
     ) -> Result<(), Errno> {
+        let minimum_wait_us = if want > 1 { self.gathering_us } else { 0 };
+        // Without an end to the whole wait, the least time would be its end.
+        let timeout = timeout.or((minimum_wait_us > 0).then_some(GATHERING_END));
         let time =
             timeout.map(|timeout| [timeout.as_secs() as i64, i64::from(timeout.subsec_nanos())]);
-        let minimum_wait_us = if want > 1 { self.gathering_us } else { 0 };
         let argument = (time.is_some() || minimum_wait_us > 0).then(|| GetEventsArgument {
             signal_mask: 0,
             signal_mask_bytes: 0,

@@ -8,6 +8,7 @@
 use crate::ServeError;
 use crate::listen::BACKLOG;
 use fourtuple_ring::{Errno, Ring, RingSet, Shot, Slot};
+use fourtuple_spec::factors::Accept;
 use std::net::TcpListener;
 use std::os::fd::AsFd;
 
@@ -38,6 +39,8 @@ pub(crate) struct Acceptor {
     room: Vec<u32>,
     current: usize,
     mode: Mode,
+    /// Free slots above which one request accepts many: never, where that is not asked for.
+    multishot_room: u32,
     make_ring: Box<dyn Fn() -> Result<Ring, ServeError>>,
 }
 
@@ -45,6 +48,7 @@ impl Acceptor {
     /// An acceptor that makes rings as they are needed.
     pub(crate) fn new(
         listener: TcpListener,
+        accept: Accept,
         make_ring: impl Fn() -> Result<Ring, ServeError> + 'static,
     ) -> Self {
         Self {
@@ -52,6 +56,10 @@ impl Acceptor {
             room: Vec::new(),
             current: 0,
             mode: Mode::Idle,
+            multishot_room: match accept {
+                Accept::Multishot => MULTISHOT_ROOM,
+                Accept::Oneshot => u32::MAX,
+            },
             make_ring: Box::new(make_ring),
         }
     }
@@ -70,7 +78,7 @@ impl Acceptor {
     pub(crate) fn advance(&mut self, rings: &mut RingSet) -> Result<(), ServeError> {
         let room = self.room[self.current];
         match self.mode {
-            Mode::Multishot if room > MULTISHOT_ROOM => Ok(()),
+            Mode::Multishot if room > self.multishot_room => Ok(()),
             Mode::Cancelling => Ok(()),
             _ => self.rearm(rings, room),
         }
@@ -83,7 +91,7 @@ impl Acceptor {
                 ring.cancel_accepts().map_err(ring_failed)?;
                 self.mode = Mode::Cancelling;
             }
-            Mode::Idle if room > MULTISHOT_ROOM => {
+            Mode::Idle if room > self.multishot_room => {
                 let ring = rings.ring(self.current);
                 ring.accept_multishot(self.listener.as_fd())
                     .map_err(ring_failed)?;

@@ -1,10 +1,12 @@
 //! How a ring of direct descriptors is made, and how large, for the engines that accept into one.
 
-use crate::acceptor::{MULTISHOT_ROOM, setup_failed};
+use crate::acceptor::{MULTISHOT_ROOM, ring_failed, setup_failed};
 use crate::engine::buffer_bytes;
 use crate::{Options, ServeError};
-use fourtuple_ring::{Feature, Ring, Setup, table_slots_max};
+use fourtuple_ring::{Feature, FeatureGrant, Ring, Setup, Taskrun, table_slots_max};
+use fourtuple_spec::factors::{self, DescriptorKind};
 use fourtuple_spec::record::Grant;
+use std::time::Duration;
 
 /// Rings from which on there are many, of which few are busy at a time: what each of them takes of its
 /// own, beside what its connections do, is a part of what a connection costs.
@@ -22,6 +24,11 @@ const BUFFERS: u16 = 256;
 /// A turn that passes round a million connections makes thousands of one ring's busy at once: with 64
 /// buffers as many receives as echoes found none.
 const BUFFERS_OF_MANY: u16 = 128;
+/// How long the kernel thread that takes submissions looks for more before it sleeps: longer than any pause
+/// of a server that has work.
+const POLLING_IDLE: Duration = Duration::from_millis(50);
+/// For how long a wait insists on several completions.
+const GATHERING: Duration = Duration::from_micros(50);
 /// Bytes of a buffer, at least.
 const BUFFER_BYTES_MIN: usize = 2048;
 const BUFFER_BYTES_MIN_OF_MANY: usize = 256;
@@ -33,12 +40,61 @@ fn setup(options: &Options) -> Setup {
     } else {
         QUEUES
     };
-    Setup::new(slots_per_ring(options)).queues(submissions, completions)
+    let factors = &options.factors;
+    let setup = Setup::new(slots_per_ring(options))
+        .queues(submissions, completions)
+        .taskrun(match factors.taskrun {
+            factors::Taskrun::Defer => Taskrun::Defer,
+            factors::Taskrun::Coop => Taskrun::Coop,
+            factors::Taskrun::Default => Taskrun::Interrupt,
+        });
+    let setup = match factors.sqpoll {
+        true => setup.submission_polling(POLLING_IDLE),
+        false => setup,
+    };
+    match factors.descriptors {
+        DescriptorKind::Direct => setup,
+        DescriptorKind::Plain => setup.plain_descriptors(),
+    }
+}
+
+/// Makes a ring, and has it wait as it is asked to.
+///
+/// # Errors
+/// The kernel refuses the ring, or does not grant what a factor asks for: what is measured then would go by a
+/// name that is not its own.
+fn build(options: &Options, setup: Setup) -> Result<Ring, ServeError> {
+    let mut ring = setup.build().map_err(setup_failed)?;
+    let factors = &options.factors;
+    let asked = [
+        (
+            factors.taskrun == factors::Taskrun::Coop,
+            Feature::CoopTaskrun,
+            "taskrun",
+        ),
+        (factors.sqpoll, Feature::SubmissionPolling, "sqpoll"),
+    ];
+    for (is_asked, feature, factor) in asked {
+        let is_granted = |grant: &FeatureGrant| grant.feature == feature && grant.refused.is_none();
+        if is_asked && !ring.grants().iter().any(is_granted) {
+            return Err(not_granted(factor, feature.name(), feature.since()));
+        }
+    }
+    if factors.wait > 1 && !ring.gather(GATHERING).map_err(ring_failed)? {
+        return Err(not_granted("wait", "a least time of waiting", "6.12"));
+    }
+    Ok(ring)
+}
+
+fn not_granted(factor: &str, what: &str, since: &str) -> ServeError {
+    ServeError::new(format!(
+        "this kernel does not grant {what}, which came with Linux {since}: leave the factor {factor} out"
+    ))
 }
 
 /// A ring that receives nothing.
 pub(crate) fn holding_ring(options: &Options) -> Result<Ring, ServeError> {
-    setup(options).build().map_err(setup_failed)
+    build(options, setup(options))
 }
 
 /// A ring with buffers to receive into.
@@ -49,14 +105,17 @@ pub(crate) fn receiving_ring(options: &Options) -> Result<Ring, ServeError> {
         (BUFFERS, BUFFER_BYTES_MIN)
     };
     let bytes = buffer_bytes(options.message_bytes, bytes_min) as u32;
-    let setup = setup(options).buffers(buffers, bytes);
-    setup.build().map_err(setup_failed)
+    build(options, setup(options).buffers(buffers, bytes))
 }
 
 /// Slots of one ring's table: as many as the expected connections need with room for multishot
 /// accept, within what limits allow.
 fn slots_per_ring(options: &Options) -> u32 {
     let limit = table_slots_max();
+    if options.factors.descriptors == DescriptorKind::Plain {
+        // Slots are descriptors' numbers, and the process has as many as that.
+        return limit;
+    }
     let wanted = match (options.slots_per_ring, options.connections) {
         (Some(slots), _) => slots,
         (None, Some(connections)) => connections.saturating_add(MULTISHOT_ROOM + 64),

@@ -3,6 +3,7 @@
 use crate::{Counters, Options, ServeError};
 use crate::{epoll, keeper, null, spin, tasks, uring, uring_hybrid, uring_poll};
 use fourtuple_spec::Engine;
+use fourtuple_spec::factors::Receive;
 use fourtuple_spec::record::Grant;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
@@ -41,6 +42,9 @@ pub(crate) type Constructor = fn(Worker) -> Result<Box<dyn Serve>, ServeError>;
 pub(crate) fn constructor(options: &Options) -> Result<Constructor, ServeError> {
     if options.state.is_some_and(keeper::keeps) {
         return Ok(keeper::new);
+    }
+    if options.factors.recv == Receive::Poll {
+        return Ok(uring_poll::new);
     }
     built(options.engine).ok_or_else(|| absent(options.engine))
 }

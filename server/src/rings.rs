@@ -8,6 +8,7 @@ use crate::direct;
 use crate::engine::Worker;
 use crate::{Counters, Options, ServeError};
 use fourtuple_ring::{Errno, Event, Ring, RingCounters, RingSet, Shot, Slot};
+use fourtuple_spec::Factors;
 use fourtuple_spec::record::Grant;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -23,6 +24,10 @@ pub(crate) struct Rings {
     pub(crate) counters: Arc<Counters>,
     acceptor: Acceptor,
     told: Told,
+    /// Completions that a wait asks for.
+    wait: u32,
+    /// How long to watch for the next event before sleeping. The one clock of a server: a case asks for it.
+    spin: Duration,
     /// Open for as long as the first ring watches it.
     _stop: OwnedFd,
 }
@@ -44,7 +49,10 @@ impl Rings {
     ) -> Result<Self, ServeError> {
         let options = worker.options;
         let mut set = RingSet::default();
-        let mut acceptor = Acceptor::new(worker.listener, move || make_ring(&options));
+        let Factors {
+            accept, wait, spin, ..
+        } = options.factors;
+        let mut acceptor = Acceptor::new(worker.listener, accept, move || make_ring(&options));
         acceptor.add_ring(&mut set)?;
         let first = set.ring(0);
         first
@@ -56,6 +64,8 @@ impl Rings {
             counters: worker.counters,
             acceptor,
             told: Told::default(),
+            wait,
+            spin: Duration::from_micros(u64::from(spin)),
             _stop: worker.stop,
         })
     }
@@ -74,7 +84,11 @@ impl Rings {
     /// Submits what is queued, and waits for an event, at most for `patience`.
     #[inline]
     pub(crate) fn wait(&mut self, patience: Option<Duration>) -> Result<(), ServeError> {
-        self.set.wait(patience).map_err(ring_failed)
+        let waited = match self.spin {
+            Duration::ZERO => self.set.wait_for(self.wait, patience),
+            spin => self.set.wait_spinning(spin, patience).map(drop),
+        };
+        waited.map_err(ring_failed)
     }
 
     /// The next event that is there without waiting, and the ring that it is of.
@@ -123,6 +137,7 @@ fn keep(counters: &Counters) {
         &counters.accepted,
         &counters.closed,
         &counters.received_bytes,
+        &counters.system_calls,
         &counters.enters,
         &counters.completions,
         &counters.no_buffers,
@@ -147,6 +162,8 @@ impl Told {
     fn bring_up(&mut self, counters: &Counters, rings: &RingSet) {
         let now = rings.counters();
         let told = &self.counters;
+        // All that these engines ask of the kernel, they ask in these calls.
+        counters.system_calls.add(now.enters - told.enters);
         counters.enters.add(now.enters - told.enters);
         counters.completions.add(now.completions - told.completions);
         counters.no_buffers.add(now.no_buffers - told.no_buffers);

@@ -81,6 +81,16 @@ scenarios! {
 
 engines! {
     uring => Engine::Uring,
+    uring_accept_oneshot => Engine::Uring { accept: Accept::Oneshot },
+    uring_descriptors_plain => Engine::Uring { descriptors: DescriptorKind::Plain },
+    uring_taskrun_coop => Engine::Uring { taskrun: Taskrun::Coop },
+    uring_taskrun_default => Engine::Uring { taskrun: Taskrun::Default },
+    uring_sqpoll => Engine::Uring { sqpoll: true },
+    uring_wait => Engine::Uring { wait: 16 },
+    uring_spin => Engine::Uring { spin: 50 },
+    uring_poll_descriptors_plain => Engine::UringPoll { descriptors: DescriptorKind::Plain },
+    uring_poll_sqpoll => Engine::UringPoll { sqpoll: true },
+    uring_hybrid_descriptors_plain => Engine::UringHybrid { descriptors: DescriptorKind::Plain },
     uring_poll => Engine::UringPoll,
     uring_hybrid => Engine::UringHybrid,
     epoll => Engine::Epoll,
