@@ -9,6 +9,16 @@ pub const PRIVATE_PORT_RANGE: (u16, u16) = (1024, 65535);
 /// The port that a server listens on in a private namespace: the echo service's own, outside the clients' range.
 pub const PRIVATE_SERVER_PORT: u16 = 7;
 
+/// What stands for all addresses of the server, where a veth pair lies between it and its client, as 0.0.0.0
+/// does on `lo`: 198.18.0.0/16. With the client's it is the range for benchmarks (RFC 2544).
+pub const VETH_SERVER_NETWORK: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 0);
+
+/// The same of the client: 198.19.0.0/16.
+pub const VETH_CLIENT_NETWORK: Ipv4Addr = Ipv4Addr::new(198, 19, 0, 0);
+
+/// Bits that the addresses of one end of a veth pair share.
+pub const VETH_PREFIX_BITS: u8 = 16;
+
 /// The most connections of a group that a port range can take without `connect()` slowing down.
 ///
 /// `connect()` walks the ports of one parity first, so the second half of a range costs a full walk
@@ -33,56 +43,82 @@ pub struct AddressPlan {
     mode: AddressMode,
     server: SocketAddr,
     group_connections: u32,
-    is_loopback: bool,
+    spread: Option<Spread>,
 }
+
+/// The addresses that a plan may use: there are others after these, all of which work.
+#[derive(Clone, Copy, Debug)]
+struct Spread {
+    first_destination: u32,
+    first_source: u32,
+    /// How many of either there are; `None` is more than any case needs.
+    address_count: Option<u32>,
+}
+
+const LOOPBACK: Spread = Spread {
+    first_destination: 0x7f00_0001,
+    first_source: 0x7f01_0001,
+    address_count: None,
+};
+
+/// Without a prefix's first address and its last, as usual on Ethernet.
+const VETH: Spread = Spread {
+    first_destination: VETH_SERVER_NETWORK.to_bits() + 1,
+    first_source: VETH_CLIENT_NETWORK.to_bits() + 1,
+    address_count: Some((1 << (32 - VETH_PREFIX_BITS)) - 2),
+};
 
 impl AddressPlan {
     /// A plan towards a server on this machine that listens on `server`'s port.
     ///
-    /// With an IPv4 loopback or wildcard address both modes spread over 127.0.0.0/8.
+    /// With an IPv4 loopback or wildcard address both modes spread over 127.0.0.0/8, with
+    /// [`VETH_SERVER_NETWORK`] over the two prefixes of a veth pair.
     /// Any other address is taken as it is: see [`AddressPlan::capacity`].
     pub fn new(mode: AddressMode, server: SocketAddr, group_connections: u32) -> Self {
-        let is_loopback = match server.ip() {
-            IpAddr::V4(ip) => ip.is_loopback() || ip.is_unspecified(),
-            IpAddr::V6(_) => false,
+        let spread = match server.ip() {
+            IpAddr::V4(ip) if ip.is_loopback() || ip.is_unspecified() => Some(LOOPBACK),
+            IpAddr::V4(VETH_SERVER_NETWORK) => Some(VETH),
+            _ => None,
         };
         Self {
             mode,
             server,
             group_connections: group_connections.max(1),
-            is_loopback,
+            spread,
         }
     }
 
     /// How many connections the plan can name; `None` if only memory bounds it.
     pub fn capacity(&self) -> Option<u32> {
-        (!self.is_loopback).then_some(self.group_connections)
+        match self.spread {
+            None => Some(self.group_connections),
+            Some(spread) => (spread.address_count)
+                .map(|addresses| addresses.saturating_mul(self.group_connections)),
+        }
     }
 
     /// The four-tuple of connection `index`.
     pub fn four_tuple(&self, index: u32) -> FourTuple {
-        if !self.is_loopback {
+        let Some(spread) = self.spread else {
             return FourTuple {
                 source: None,
                 destination: self.server,
             };
-        }
+        };
         let group = index / self.group_connections;
         let port = self.server.port();
-        match self.mode {
-            AddressMode::Destinations => FourTuple {
-                source: None,
-                destination: SocketAddr::new(loopback(0x7f00_0001 + group), port),
-            },
-            AddressMode::Sources => FourTuple {
-                source: Some(loopback(0x7f01_0001 + group)),
-                destination: SocketAddr::new(loopback(0x7f00_0001), port),
-            },
+        let (source, destination) = match self.mode {
+            AddressMode::Destinations => (None, spread.first_destination + group),
+            AddressMode::Sources => (Some(spread.first_source + group), spread.first_destination),
+        };
+        FourTuple {
+            source: source.map(address),
+            destination: SocketAddr::new(address(destination), port),
         }
     }
 }
 
-fn loopback(bits: u32) -> IpAddr {
+fn address(bits: u32) -> IpAddr {
     IpAddr::V4(Ipv4Addr::from_bits(bits))
 }
 
@@ -117,6 +153,21 @@ mod tests {
             let destination = plan.four_tuple(index).destination;
             assert_eq!(destination, "127.0.0.1:7".parse().unwrap());
         }
+    }
+
+    #[test]
+    fn a_veth_pair_has_a_prefix_at_each_end() {
+        let server = (VETH_SERVER_NETWORK, 7).into();
+        let plan = AddressPlan::new(AddressMode::Destinations, server, 10);
+        assert_eq!(plan.capacity(), Some(655_340));
+        let last = plan.four_tuple(655_339);
+        assert_eq!(last.source, None);
+        assert_eq!(last.destination, "198.18.255.254:7".parse().unwrap());
+        let plan = AddressPlan::new(AddressMode::Sources, server, 25_000);
+        assert_eq!(plan.capacity(), Some(65_534 * 25_000));
+        let second = plan.four_tuple(25_000);
+        assert_eq!(second.source, Some("198.19.0.2".parse().unwrap()));
+        assert_eq!(second.destination, "198.18.0.1:7".parse().unwrap());
     }
 
     #[test]
