@@ -1,7 +1,7 @@
 //! Whatever a file holds, a parser answers or refuses: none may panic.
 
 use crate::{cgroup, cpuinfo, maps, meminfo, netstat, slabinfo, socket_buffers, sockstat};
-use crate::{stat, thread, zoneinfo};
+use crate::{process, stat, thread, zoneinfo};
 use proptest::prelude::*;
 
 const REAL: [&str; 6] = [
@@ -44,7 +44,7 @@ fn feed(text: &str) {
     let _ = socket_buffers::payload_bytes(text.as_bytes());
     let _ = maps::io_uring_bytes(text, 4096);
     let _ = stat::cores(text);
-    let _ = thread::cpu_ns(text);
+    let _ = process::Process::parse(text);
     let _ = thread::switches(text);
     let _ = netstat::counter(text, "Tcp", "RetransSegs");
     let _ = cpuinfo::model_name(text);

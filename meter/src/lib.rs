@@ -16,6 +16,7 @@ mod memory;
 mod netstat;
 mod network;
 mod proc_files;
+mod process;
 mod slabinfo;
 mod socket_buffers;
 mod sockstat;
@@ -25,7 +26,7 @@ mod zoneinfo;
 
 pub use available::available_bytes;
 pub use cgroup::cgroup_blind_spot;
-pub use cpu::CpuSnapshot;
+pub use cpu::{CpuSnapshot, Usage};
 pub use host::host;
 pub use memory::MemorySnapshot;
 pub use network::NetworkCounters;
@@ -40,12 +41,20 @@ pub struct Subjects {
     pub server_pids: Vec<u32>,
     /// The client's processes.
     pub client_pids: Vec<u32>,
-    /// The server's serving threads.
-    pub server_threads: Vec<u32>,
-    /// The client's load threads.
-    pub client_threads: Vec<u32>,
+    /// Whether those of the server start others, which count as the server's then.
+    pub server_forks: bool,
     /// The cores the server is pinned to.
     pub server_cpus: Vec<u32>,
     /// The cores the client is pinned to.
     pub client_cpus: Vec<u32>,
+}
+
+impl Subjects {
+    /// The server's processes at this moment.
+    pub(crate) fn server_processes(&self) -> Vec<u32> {
+        match self.server_forks {
+            true => process::with_descendants(&self.server_pids),
+            false => self.server_pids.clone(),
+        }
+    }
 }

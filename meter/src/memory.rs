@@ -105,12 +105,13 @@ impl MemorySnapshot {
         let page_bytes = rustix::param::page_size() as u64;
         let mut snapshot = Self::parse(texts, page_bytes);
         let notes = &mut snapshot.notes;
-        snapshot.server_user_bytes = user_bytes(&subjects.server_pids, "server", notes);
+        let server_pids = subjects.server_processes();
+        snapshot.server_user_bytes = user_bytes(&server_pids, "server", notes);
         snapshot.client_user_bytes = user_bytes(&subjects.client_pids, "client", notes);
-        snapshot.server_ring_bytes = ring_bytes(&subjects.server_pids, page_bytes, notes);
+        snapshot.server_ring_bytes = ring_bytes(&server_pids, page_bytes, notes);
         snapshot.client_ring_bytes = ring_bytes(&subjects.client_pids, page_bytes, notes);
         snapshot.ring_bytes = sum_of_sides([
-            (&subjects.server_pids, snapshot.server_ring_bytes),
+            (&server_pids, snapshot.server_ring_bytes),
             (&subjects.client_pids, snapshot.client_ring_bytes),
         ]);
         (snapshot.cgroup_bytes, snapshot.cgroup_version) = cgroup_usage(notes).unzip();

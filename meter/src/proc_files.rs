@@ -46,6 +46,23 @@ pub(crate) fn value(path: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
+/// Every process that this one can see.
+pub(crate) fn process_ids() -> Vec<u32> {
+    numbers_in("/proc")
+}
+
+/// The threads of a process; none if it is gone.
+pub(crate) fn thread_ids(pid: u32) -> Vec<u32> {
+    numbers_in(&format!("/proc/{pid}/task"))
+}
+
+fn numbers_in(path: &str) -> Vec<u32> {
+    let entries = std::fs::read_dir(path).into_iter().flatten();
+    entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect()
+}
+
 /// Whether there is something at this path.
 pub(crate) fn exists(path: &str) -> bool {
     std::path::Path::new(path).exists()

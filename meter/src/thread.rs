@@ -1,21 +1,6 @@
-//! `/proc/TID/schedstat` and `/proc/TID/status`: what one thread used.
-//!
-//! `/proc/TID` opens for the id of any thread, although only those of processes are listed.
+//! `/proc/PID/task/TID/status`: how often one thread gave up its core, or lost it.
 
 use crate::malformed::Malformed;
-
-/// CPU time of a thread, nanoseconds.
-///
-/// For a thread that is running, as of its last tick or switch: up to 10 ms old. Kernels without
-/// scheduler statistics print three zeros: that is "unknown", because a thread that can be asked
-/// about has run.
-pub(crate) fn cpu_ns(schedstat: &str) -> Result<Option<u64>, Malformed> {
-    let malformed = || Malformed::new("schedstat", 0, "three numbers", schedstat);
-    let mut numbers = schedstat.split_whitespace().map(str::parse::<u64>);
-    let mut next = || numbers.next().and_then(Result::ok).ok_or_else(malformed);
-    let (run, wait, slices) = (next()?, next()?, next()?);
-    Ok((run != 0 || wait != 0 || slices != 0).then_some(run))
-}
 
 /// Context switches of a thread.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,14 +33,6 @@ pub(crate) fn switches(status: &str) -> Result<Switches, Malformed> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn run_time_is_the_first_number_and_all_zeros_are_unknown() {
-        assert_eq!(cpu_ns("236072 3808894 2\n"), Ok(Some(236_072)));
-        assert_eq!(cpu_ns("0 0 0\n"), Ok(None));
-        assert!(cpu_ns("1 2").is_err());
-        assert!(cpu_ns("a b c").is_err());
-    }
 
     #[test]
     fn both_kinds_of_switches_are_read() {

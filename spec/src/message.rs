@@ -51,8 +51,6 @@ pub enum ServerReply {
     Listening {
         /// Where it listens.
         address: SocketAddr,
-        /// The threads that serve, whose CPU time is the server's.
-        worker_threads: Vec<u32>,
         /// What the kernel granted.
         granted: Vec<Grant>,
     },
@@ -101,8 +99,6 @@ pub enum ClientReply {
     Hello {
         /// Which client this is.
         rank: u32,
-        /// The threads that generate load.
-        worker_threads: Vec<u32>,
         /// What the kernel granted.
         granted: Vec<Grant>,
     },

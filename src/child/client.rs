@@ -53,7 +53,6 @@ fn start(request: ClientRequest, requests: Requests) -> Result<(), Failure> {
     let load = prepare(&case, target)?;
     reply(&ClientReply::Hello {
         rank,
-        worker_threads: vec![super::thread_id()],
         granted: load.granted(),
     });
     obey(load, &mut orders)

@@ -102,10 +102,3 @@ fn failure(error: String, limiter: Option<&str>) -> Failure {
         connections_held: None,
     }
 }
-
-fn thread_id() -> u32 {
-    rustix::thread::gettid()
-        .as_raw_nonzero()
-        .get()
-        .unsigned_abs()
-}

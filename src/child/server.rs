@@ -4,6 +4,7 @@ use super::pipe::{Requests, reply};
 use crate::exit::Exit;
 use fourtuple_server::{Counters, Options, ServeError, Server};
 use fourtuple_spec::message::{Failure, ServerReply, ServerRequest};
+use fourtuple_spec::{Case, Engine};
 use std::sync::Arc;
 use std::thread;
 
@@ -27,7 +28,7 @@ fn start(request: ServerRequest) -> Result<Server, Failure> {
         case,
         network,
         listen,
-        shard: (_, shard_count),
+        shard: (shard, shard_count),
     } = request
     else {
         return Err(super::failure(
@@ -39,7 +40,7 @@ fn start(request: ServerRequest) -> Result<Server, Failure> {
         return Err(super::failure("this case has no engine".to_owned(), None));
     };
     super::enter(&network)?;
-    super::pin(&case.server_cpus)?;
+    super::pin(&cores(&case, shard))?;
     let options = Options {
         engine,
         listen,
@@ -48,17 +49,35 @@ fn start(request: ServerRequest) -> Result<Server, Failure> {
         message_bytes: case.message_bytes,
         slots_per_ring: case.slots_per_ring,
         factors: case.factors,
-        threads: case.workers.max(case.server_cpus.len() as u32),
+        threads: threads(&case),
         state: case.state,
     };
     Server::bind(&options).map_err(failed)
+}
+
+/// Each of several workers has a core of its own, as far as there are so many; one may use all of them, and so
+/// may a runtime that spreads its own threads.
+fn cores(case: &Case, shard: u32) -> Vec<u32> {
+    let cores = &case.server_cpus;
+    let has_own_workers = case.engine == Some(Engine::TokioMulti);
+    match case.workers > 1 && !has_own_workers && !cores.is_empty() {
+        true => vec![cores[shard as usize % cores.len()]],
+        false => cores.clone(),
+    }
+}
+
+/// Threads of a runtime that has several: as many as were asked for, or one a core.
+fn threads(case: &Case) -> u32 {
+    match case.workers {
+        0 | 1 => u32::try_from(case.server_cpus.len()).unwrap_or(1).max(1),
+        workers => workers,
+    }
 }
 
 fn serve(server: Server, requests: Requests) -> Result<(), Failure> {
     let counters = server.counters();
     let listening = ServerReply::Listening {
         address: server.address(),
-        worker_threads: vec![super::thread_id()],
         granted: server.granted(),
     };
     thread::Builder::new()
@@ -84,4 +103,33 @@ fn control(mut requests: Requests, counters: &Arc<Counters>) {
 
 fn failed(error: ServeError) -> Failure {
     super::failure(error.error, error.limiter.as_deref())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fourtuple_spec::plan::{CaseDefaults, CaseRequest};
+
+    fn case(engine: Engine, workers: u32) -> Case {
+        let mut request = CaseRequest::new(engine, 10);
+        request.workers = Some(workers);
+        request
+            .resolve(&CaseDefaults::new(vec![2, 5], vec![1]))
+            .unwrap()
+    }
+
+    #[test]
+    fn each_worker_has_a_core_and_one_alone_may_use_all() {
+        assert_eq!(cores(&case(Engine::Uring, 1), 0), [2, 5]);
+        let several = case(Engine::Epoll, 3);
+        let of = |shard| cores(&several, shard);
+        assert_eq!([of(0), of(1), of(2)], [[2], [5], [2]]);
+        assert_eq!(cores(&case(Engine::TokioMulti, 3), 0), [2, 5]);
+    }
+
+    #[test]
+    fn a_runtime_has_a_thread_a_core_unless_it_is_told_otherwise() {
+        assert_eq!(threads(&case(Engine::TokioMulti, 1)), 2);
+        assert_eq!(threads(&case(Engine::TokioMulti, 3)), 3);
+    }
 }

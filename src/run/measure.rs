@@ -1,8 +1,8 @@
 //! The warm-up and the measured span.
 
 use super::events::{Halt, Who};
-use super::wait::out_of_turn;
-use super::{Run, Stage};
+use super::wait::{Reply, out_of_turn};
+use super::{Run, Stage, cost};
 use fourtuple_meter::CpuSnapshot;
 use fourtuple_spec::message::{ClientReply, ClientRequest, Measured, ServerReply, ServerRequest};
 use fourtuple_spec::record::{Cpu, ServerCounters, Throughput};
@@ -32,25 +32,53 @@ impl Run<'_> {
         else {
             return Err(out_of_turn(Who::Client));
         };
+        // Before anything else, because the span has begun.
         let start = CpuSnapshot::take(&self.subjects);
         self.note_proved(connections_proved);
         self.stage("measure", Stage::Measuring);
         let limit = Duration::from_millis(self.case.measure_ms) + slack;
-        let ClientReply::Measured(measured) =
-            self.client_reply(limit, "the end of the measured span")?
-        else {
-            return Err(out_of_turn(Who::Client));
-        };
-        let end = CpuSnapshot::take(&self.subjects);
+        let (measured, end, server_before) = self.span(limit)?;
+        let server_after = self.server_counters()?;
         let watching = share(measured.watched_ns, measured.elapsed_ns);
-        self.note_measured(*measured);
+        self.note_measured(&measured);
         let rate = self.record.throughput.echoes_per_second;
-        (self.record.cpu, self.record.noise) = end.usage_since(&start, rate);
+        let usage = end.usage_since(&start, rate);
+        let span = cost::Span {
+            server_before: &server_before,
+            server_after: &server_after,
+            measured: &measured,
+        };
+        self.record.cost = cost::of(&span, &usage.noise, None);
+        (self.record.cpu, self.record.noise) = (usage.cpu, usage.noise);
+        self.record.warnings.extend(usage.notes);
         if self.case.client == ClientKind::Uring {
             leave_out(watching, rate, &mut self.record.cpu);
         }
         self.add_ledger("measure");
         Ok(())
+    }
+
+    /// The measured span: what the client gave, CPU as it ended, and what the servers had counted as it began.
+    ///
+    /// A short span may be over before a busy server has said what it counted.
+    fn span(&mut self, limit: Duration) -> Result<(Measured, CpuSnapshot, ServerCounters), Halt> {
+        self.ask_servers();
+        let (mut counts, mut end) = (Vec::new(), None);
+        loop {
+            match self.reply(limit, "the end of the measured span")? {
+                Reply::Client(ClientReply::Measured(measured)) => {
+                    end = Some((*measured, CpuSnapshot::take(&self.subjects)));
+                }
+                Reply::Server(_, ServerReply::Counters(counters)) => counts.push(counters),
+                Reply::Client(_) => return Err(out_of_turn(Who::Client)),
+                Reply::Server(shard, _) => return Err(out_of_turn(Who::Server(shard))),
+            }
+            if counts.len() == self.servers.len()
+                && let Some((measured, snapshot)) = end.take()
+            {
+                return Ok((measured, snapshot, sum(&counts)));
+            }
+        }
     }
 
     /// Rounds prove every connection; a measured span those that take part in it.
@@ -59,21 +87,21 @@ impl Run<'_> {
         *proved = (*proved).max(Some(connections));
     }
 
-    fn note_measured(&mut self, measured: Measured) {
+    fn note_measured(&mut self, measured: &Measured) {
         let seconds = measured.elapsed_ns as f64 / 1e9;
         let rate = measured.echoes as f64 / seconds;
         self.note_proved(measured.connections_proved);
         self.record.throughput = Throughput {
             echoes_per_second: (measured.elapsed_ns > 0).then_some(rate),
             echoes_verified: Some(measured.echoes),
-            echoes_per_100_ms: measured.echoes_per_100_ms,
+            echoes_per_100_ms: measured.echoes_per_100_ms.clone(),
             messages_offered: measured.offered,
             connections_per_second: (self.case.mode == Mode::Churn).then_some(rate),
             seconds: Some(seconds),
         };
-        self.record.latency_ns = measured.latency_ns;
-        self.record.service_ns = measured.service_ns.unwrap_or_default();
-        self.record.client = measured.counters;
+        self.record.latency_ns = measured.latency_ns.clone();
+        self.record.service_ns = measured.service_ns.clone().unwrap_or_default();
+        self.record.client = measured.counters.clone();
     }
 
     /// Collects what the servers and the network counted over the whole run.
@@ -92,9 +120,7 @@ impl Run<'_> {
     /// What all servers have counted so far, together.
     pub(super) fn server_counters(&mut self) -> Result<ServerCounters, Halt> {
         let mut all = Vec::with_capacity(self.servers.len());
-        for server in &mut self.servers {
-            server.tell(&ServerRequest::Count);
-        }
+        self.ask_servers();
         while all.len() < self.servers.len() {
             match self.server_reply(SLACK, "the servers' counts")? {
                 (_, ServerReply::Counters(counters)) => all.push(counters),
@@ -102,6 +128,12 @@ impl Run<'_> {
             }
         }
         Ok(sum(&all))
+    }
+
+    fn ask_servers(&mut self) {
+        for server in &mut self.servers {
+            server.tell(&ServerRequest::Count);
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! measure → drain → reaped
 //! ```
 
+mod cost;
 mod events;
 mod hold;
 mod measure;

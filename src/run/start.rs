@@ -31,8 +31,10 @@ impl Run<'_> {
     pub(super) fn start_all(&mut self) -> Result<(), Halt> {
         let limit = limits::child_descriptors();
         self.record.granted.descriptor_limit = Some(limit);
-        let Some(engine) = self.case.engine else {
-            return self.start_client_alone();
+        let engine = match self.case.engine {
+            None => return self.start_client_alone(),
+            Some(Engine::Stack) => return self.start_stack(),
+            Some(engine) => engine,
         };
         let shard_count = server_processes(engine, &self.case, limit);
         check_shards(shard_count, limit)?;
@@ -57,6 +59,17 @@ impl Run<'_> {
         };
         self.record.granted.network = Some("host".to_owned());
         self.start_client(Network::Host, target)
+    }
+
+    /// The client has both ends of every connection, so the network is its own too.
+    fn start_stack(&mut self) -> Result<(), Halt> {
+        let (network, listen) = self.first_network()?;
+        let port = match listen.port() {
+            0 => free_port(listen)
+                .map_err(|error| Halt::failed(format!("{listen} has no free port: {error}")))?,
+            port => port,
+        };
+        self.start_client(network, (Ipv4Addr::LOCALHOST, port).into())
     }
 
     /// The network that the first server makes or finds, and where it listens there.
@@ -104,15 +117,11 @@ impl Run<'_> {
         });
         self.subjects.server_pids.push(server.pid());
         self.servers.push(server);
-        let ServerReply::Listening {
-            address,
-            worker_threads,
-            granted,
-        } = self.server_reply(READY_LIMIT, "a listening server")?.1
+        let ServerReply::Listening { address, granted } =
+            self.server_reply(READY_LIMIT, "a listening server")?.1
         else {
             return Err(out_of_turn(Who::Server(index)));
         };
-        self.subjects.server_threads.extend(worker_threads);
         if index == 0 {
             self.record.granted.server = granted;
         }
@@ -129,15 +138,11 @@ impl Run<'_> {
         });
         self.subjects.client_pids.push(client.pid());
         self.client = Some(client);
-        let ClientReply::Hello {
-            worker_threads,
-            granted,
-            ..
-        } = self.client_reply(READY_LIMIT, "a client that is ready")?
+        let ClientReply::Hello { granted, .. } =
+            self.client_reply(READY_LIMIT, "a client that is ready")?
         else {
             return Err(out_of_turn(Who::Client));
         };
-        self.subjects.client_threads.extend(worker_threads);
         self.record.granted.client = granted;
         Ok(())
     }
@@ -186,10 +191,24 @@ fn server_processes(engine: Engine, case: &Case, descriptor_limit: u64) -> u32 {
         ) => Descriptors::Direct,
         _ => engine.profile().descriptors,
     };
-    match descriptors {
+    let needed = match descriptors {
         Descriptors::Direct => 1,
         Descriptors::Process => limits::shards(case.connections, descriptor_limit),
+    };
+    needed.max(worker_processes(case))
+}
+
+/// Server processes that a case's workers are: one each, but for a runtime that spreads its own threads.
+pub fn worker_processes(case: &Case) -> u32 {
+    match case.engine {
+        Some(Engine::TokioMulti) => 1,
+        _ => case.workers.max(1),
     }
+}
+
+/// A port that nobody has; somebody may take it before it is used.
+fn free_port(listen: SocketAddr) -> std::io::Result<u16> {
+    Ok(std::net::TcpListener::bind(listen)?.local_addr()?.port())
 }
 
 /// What the private network is set to: what the case says, and before it what a state or ghosts need, of what
@@ -293,6 +312,18 @@ mod tests {
         request
             .resolve(&CaseDefaults::new(vec![0], vec![1]))
             .unwrap()
+    }
+
+    #[test]
+    fn each_worker_is_a_process_and_descriptors_may_need_more() {
+        let mut case = case(Peer::Kernel);
+        case.workers = 3;
+        assert_eq!(server_processes(Engine::Uring, &case, 20_000), 3);
+        case.engine = Some(Engine::Epoll);
+        assert_eq!(server_processes(Engine::Epoll, &case, 20_000), 3);
+        assert_eq!(server_processes(Engine::Epoll, &case, 128), 18);
+        case.engine = Some(Engine::TokioMulti);
+        assert_eq!(server_processes(Engine::TokioMulti, &case, 20_000), 1);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What a reader should know before quoting a number of a run.
 
-use super::memory;
+use super::{memory, start};
 use crate::topology::Machine;
 use fourtuple_spec::record::{Grant, Outcome};
 use fourtuple_spec::{ClientKind, Engine, NetworkChoice, Record};
@@ -63,7 +63,9 @@ fn host_network(record: &Record) -> Option<String> {
 }
 
 fn shards(record: &Record) -> Option<String> {
-    let processes = record.granted.server_processes.filter(|&count| count > 1)?;
+    let asked = start::worker_processes(&record.case);
+    let processes = record.granted.server_processes;
+    let processes = processes.filter(|&count| count > asked)?;
     Some(format!(
         "{} descriptors a process were too few: {processes} server processes share the server's cores",
         record.granted.descriptor_limit?

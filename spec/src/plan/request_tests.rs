@@ -176,3 +176,14 @@ fn what_is_out_of_range_is_refused_with_what_is_allowed() {
     };
     assert!(shared.resolve(&defaults()).is_ok());
 }
+
+#[test]
+fn workers_are_of_engines_that_can_share_a_port() {
+    let ask = |engine| CaseRequest {
+        workers: Some(2),
+        ..CaseRequest::new(engine, 10)
+    };
+    assert!(ask(Engine::Epoll).resolve(&defaults()).is_ok());
+    assert!(refusal(&ask(Engine::Threads)).contains("a thread a connection"));
+    assert!(refusal(&ask(Engine::Stack)).contains("one thread with both ends"));
+}

@@ -84,6 +84,9 @@ impl CaseRequest {
                 "a foreign server holds no state and starts its own workers: leave those keys out",
             );
         }
+        if case.engine == Some(Engine::Threads) && case.workers > 1 {
+            return conflict("the engine threads has a thread a connection: leave workers out");
+        }
         let is_stack = case.engine == Some(Engine::Stack);
         let is_plain_load = case.peer == Peer::Kernel
             && case.mode == Mode::Closed
