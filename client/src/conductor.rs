@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 const STALL: Duration = Duration::from_secs(10);
 const STALL_FAULTY: Duration = Duration::from_secs(60);
 const BIN_NS: u64 = 100_000_000;
+/// How long the clock alone is watched at a stretch.
+const WATCH_NS: u64 = 1_000_000;
 
 /// What to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,11 +44,15 @@ pub(crate) struct Conductor {
     stage: Stage,
     measuring_from_ns: u64,
     measured_ns: u64,
+    /// Since when patience is being lost: the last echo, or the end of a pause in which none is awaited.
     last_echo_ns: u64,
+    /// The same, about connections that have not echoed in this measurement.
+    last_warmed_ns: u64,
     /// Connections proved live since the ramp, by this measurement or before.
     pub(crate) proved: u32,
     /// Connections that have echoed in this measurement.
     warmed: u32,
+    warmup_echoes: u64,
     echoes: u64,
     bins: Vec<u64>,
     latencies: Latencies,
@@ -55,6 +61,8 @@ pub(crate) struct Conductor {
     /// Messages that the schedule of an open loop had for the measured span.
     offered: u64,
     watched_ns: u64,
+    /// What had been counted when the measured span began.
+    counters_before: ClientCounters,
     /// Messages sent whose echo is not complete.
     pub(crate) in_flight: u64,
 }
@@ -76,14 +84,17 @@ impl Conductor {
             measuring_from_ns: 0,
             measured_ns: 0,
             last_echo_ns: 0,
+            last_warmed_ns: 0,
             proved,
             warmed: 0,
+            warmup_echoes: 0,
             echoes: 0,
             bins: vec![0; bins],
             latencies: Latencies::new(),
             services: (case.mode == Mode::Open).then(Latencies::new),
             offered: 0,
             watched_ns: 0,
+            counters_before: ClientCounters::default(),
             in_flight: 0,
         }
     }
@@ -138,6 +149,25 @@ impl Conductor {
         }
     }
 
+    /// Looks at nothing but the clock until `until_ns`, for a moment at most: deadlines are to be looked at too.
+    /// Says for how long.
+    pub(crate) fn watch_clock(&self, until_ns: u64) -> Duration {
+        let began_ns = self.now_ns();
+        let end_ns = until_ns.min(began_ns + WATCH_NS);
+        let mut now_ns = began_ns;
+        while now_ns < end_ns {
+            std::hint::spin_loop();
+            now_ns = self.now_ns();
+        }
+        Duration::from_nanos(now_ns - began_ns)
+    }
+
+    /// Nothing is sent before `until_ns`, so until then no echo is missed.
+    pub(crate) fn pause(&mut self, until_ns: u64) {
+        self.last_echo_ns = until_ns;
+        self.last_warmed_ns = until_ns;
+    }
+
     /// Counts a message that a schedule has for now.
     #[inline]
     pub(crate) fn offer(&mut self) {
@@ -160,7 +190,10 @@ impl Conductor {
         self.in_flight -= 1;
         self.last_echo_ns = now_ns;
         self.proved += u32::from(proof.is_first);
-        self.warmed += u32::from(proof.is_first_warm);
+        if proof.is_first_warm {
+            self.warmed += 1;
+            self.last_warmed_ns = now_ns;
+        }
         match self.stage {
             Stage::Measuring => {
                 self.echoes += 1;
@@ -175,16 +208,19 @@ impl Conductor {
                 self.echoes += 1;
                 self.latencies.record(latency_ns);
             }
-            Stage::Warming | Stage::Quieting => {}
+            Stage::Warming => self.warmup_echoes += 1,
+            Stage::Quieting => {}
         }
     }
 
-    /// Goes on to the next stage when its time has come; true when all is quiet.
+    /// Goes on to the next stage when its time has come; true when all is quiet. `counters` is asked when the
+    /// measured span begins.
     #[inline]
     pub(crate) fn advance(
         &mut self,
         now_ns: u64,
         warm: &mut dyn FnMut(Warm),
+        counters: impl FnOnce() -> ClientCounters,
     ) -> Result<bool, LoadError> {
         match self.stage {
             Stage::Warming if now_ns >= self.warmup_ns && self.warmed == self.connections => {
@@ -192,6 +228,7 @@ impl Conductor {
                     warmup_ns: now_ns,
                     connections_proved: self.proved,
                 });
+                self.counters_before = counters();
                 self.measuring_from_ns = self.now_ns();
                 self.stage = Stage::Measuring;
             }
@@ -209,10 +246,22 @@ impl Conductor {
         if self.stage == Stage::Quieting && self.in_flight == 0 {
             return Ok(true);
         }
-        if now_ns > self.last_echo_ns + self.stall.as_nanos() as u64 {
+        if now_ns > self.waiting_from_ns() + self.stall.as_nanos() as u64 {
             return Err(self.stalled());
         }
         Ok(false)
+    }
+
+    /// Since when what has to come next has not come. A warm-up does not end before every connection has
+    /// echoed, so echoes of others are no progress in it once its time is over.
+    #[inline]
+    fn waiting_from_ns(&self) -> u64 {
+        match self.stage {
+            Stage::Warming if self.warmed < self.connections => self
+                .last_echo_ns
+                .min(self.last_warmed_ns.max(self.warmup_ns)),
+            _ => self.last_echo_ns,
+        }
     }
 
     #[cold]
@@ -244,8 +293,8 @@ impl Conductor {
             offered: self.services.as_ref().map(|_| self.offered),
             watched_ns: self.watched_ns,
             counters,
-            counters_before: ClientCounters::default(),
-            warmup_echoes: 0,
+            counters_before: self.counters_before,
+            warmup_echoes: self.warmup_echoes,
         }
     }
 
@@ -260,5 +309,85 @@ impl Conductor {
             echoes_per_second: (seconds > 0.0).then(|| self.echoes as f64 / seconds),
             latency_ns: self.latencies.summary(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fourtuple_spec::Engine;
+    use fourtuple_spec::plan::{CaseDefaults, CaseRequest};
+
+    const S: u64 = 1_000_000_000;
+    const FIRST: Proof = Proof {
+        is_first: true,
+        is_first_warm: true,
+    };
+    const AGAIN: Proof = Proof {
+        is_first: false,
+        is_first_warm: false,
+    };
+
+    /// Of two connections, with a warm-up of one second.
+    fn conductor() -> Conductor {
+        let defaults = CaseDefaults::new(vec![0], vec![1]);
+        let mut case = (CaseRequest::new(Engine::Uring, 2).resolve(&defaults)).unwrap();
+        case.warmup_ms = 1_000;
+        let mut conductor = Conductor::new(&case, 2, 0);
+        conductor.in_flight = 1_000;
+        conductor
+    }
+
+    fn advance(conductor: &mut Conductor, now_ns: u64) -> Result<bool, LoadError> {
+        let counters = || ClientCounters {
+            enters: Some(7),
+            ..ClientCounters::default()
+        };
+        conductor.advance(now_ns, &mut |_| {}, counters)
+    }
+
+    #[test]
+    fn silence_is_a_stall_after_ten_seconds() {
+        let mut conductor = conductor();
+        conductor.echoed(S, 1, FIRST);
+        conductor.echoed(2 * S, 1, FIRST);
+        assert!(!advance(&mut conductor, 12 * S).unwrap());
+        let error = advance(&mut conductor, 12 * S + 1).unwrap_err().to_string();
+        assert!(error.contains("no echo for 10 s"), "{error}");
+    }
+
+    #[test]
+    fn a_connection_that_never_echoes_is_a_stall_whatever_the_others_do() {
+        let mut conductor = conductor();
+        conductor.echoed(S / 2, 1, FIRST);
+        for second in 1..=11 {
+            conductor.echoed(second * S, 1, AGAIN);
+            assert!(!advance(&mut conductor, second * S).unwrap());
+        }
+        conductor.echoed(12 * S, 1, AGAIN);
+        let error = advance(&mut conductor, 12 * S).unwrap_err().to_string();
+        assert!(error.contains("1 of 2 connections had echoed"), "{error}");
+    }
+
+    #[test]
+    fn a_pause_is_no_stall() {
+        let mut conductor = conductor();
+        conductor.echoed(S, 1, FIRST);
+        conductor.pause(15 * S);
+        assert!(!advance(&mut conductor, 25 * S).unwrap());
+        assert!(advance(&mut conductor, 25 * S + 1).is_err());
+    }
+
+    #[test]
+    fn what_the_warm_up_counted_is_told_apart() {
+        let mut conductor = conductor();
+        conductor.echoed(1, 1, FIRST);
+        conductor.echoed(2, 1, FIRST);
+        assert!(!advance(&mut conductor, S).unwrap());
+        conductor.echoed(S + 1, 1, AGAIN);
+        let measured = conductor.measured(ClientCounters::default());
+        assert_eq!((measured.warmup_echoes, measured.echoes), (2, 1));
+        assert_eq!(measured.counters_before.enters, Some(7));
+        assert_eq!(measured.counters.enters, None);
     }
 }

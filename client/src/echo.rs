@@ -6,6 +6,10 @@
 //! in order; its receive is armed for the turn alone, so a connection that waits costs no request. In a
 //! round the turn passes once over all connections, with one message each.
 //!
+//! In bursts no connection goes on by itself: those that are active send `depth` messages each, and once every
+//! one of them is answered, the client rests and the next turns begin together. If the turn passes, they
+//! are the next slice of connections.
+//!
 //! The first turns are begun a slice at a time, and what has come is taken in between: a million at once
 //! would overflow the queues.
 //!
@@ -55,6 +59,8 @@ struct Exchange<'a> {
     /// Sends of pipelines that have not been answered.
     sending: u32,
     now_ns: u64,
+    /// When the next burst begins, while the client rests.
+    resumes_ns: Option<u64>,
 }
 
 impl UringLoad {
@@ -62,7 +68,8 @@ impl UringLoad {
         self.check_open()?;
         let members = Members::hot(&self.case);
         (0..members.count()).for_each(|rank| self.connections[members.index(rank) as usize].cool());
-        let turns = Turns::new(members, self.case.active_connections, self.case.depth);
+        let turns = Turns::new(members, self.case.active_connections, self.case.depth)
+            .in_bursts(self.case.burst_pause_us.is_some());
         let conductor = Conductor::new(&self.case, members.count(), self.proved);
         let conductor = Exchange::new(self, conductor, turns).play(warm)?;
         Ok(conductor.measured(self.counters()))
@@ -119,6 +126,7 @@ impl<'a> Exchange<'a> {
             sent_ns,
             sending: 0,
             now_ns: 0,
+            resumes_ns: None,
             load,
         }
     }
@@ -128,26 +136,60 @@ impl<'a> Exchange<'a> {
         let spin = Duration::from_micros(u64::from(self.load.case.client_spin_us));
         loop {
             self.begin_some()?;
-            let (spin, timeout) = match self.is_beginning() {
-                true => (Duration::ZERO, Duration::ZERO),
-                false => (spin, TICK),
-            };
-            let watched = self.load.rings.wait_spinning(spin, Some(timeout))?;
+            let watched = self.wait(spin)?;
             self.conductor.watched(watched);
             self.handle_events()?;
-            let now_ns = self.now_ns;
-            if self.conductor.advance(now_ns, warm)? && self.sending == 0 {
+            let load = &*self.load;
+            let is_over = (self.conductor).advance(self.now_ns, warm, || load.counters())?;
+            if is_over && self.sending == 0 {
                 self.load.proved = self.conductor.proved;
                 return Ok(self.conductor);
             }
             self.rearm_some()?;
+            if self.turns.is_burst {
+                self.end_burst();
+            }
+        }
+    }
+
+    /// Waits for events, or for a part of the rest between two bursts. Says for how long it only watched.
+    #[inline]
+    fn wait(&mut self, spin: Duration) -> Result<Duration, LoadError> {
+        if let Some(resumes_ns) = self.resumes_ns {
+            return Ok(self.conductor.watch_clock(resumes_ns));
+        }
+        let (spin, timeout) = match self.is_beginning() {
+            true => (Duration::ZERO, Duration::ZERO),
+            false => (spin, TICK),
+        };
+        Ok(self.load.rings.wait_spinning(spin, Some(timeout))?)
+    }
+
+    /// Begins to rest when the last message of a burst is answered, and ends the rest when it is time.
+    fn end_burst(&mut self) {
+        let is_answered = self.turns.begun == self.turns.active
+            && self.conductor.in_flight == 0
+            && self.sending == 0;
+        if !is_answered {
+            return;
+        }
+        let resumes_ns = *self.resumes_ns.get_or_insert_with(|| {
+            let pause_us = self.load.case.burst_pause_us.unwrap_or(0);
+            self.now_ns + u64::from(pause_us) * 1_000
+        });
+        self.conductor.pause(resumes_ns);
+        if self.conductor.now_ns() >= resumes_ns {
+            self.resumes_ns = None;
+            self.turns.begun = 0;
         }
     }
 
     /// Whether some of those that have a turn at once have not had their first.
     #[inline]
     fn is_beginning(&self) -> bool {
-        self.turns.begun < self.turns.active && self.conductor.is_sending()
+        // A burst that has begun is sent whole, even if the span ends meanwhile.
+        let has_begun = self.turns.is_burst && self.turns.begun > 0;
+        self.turns.begun < self.turns.active && (has_begun || self.conductor.is_sending())
     }
 
     /// Gives the next slice of the first connections their turn.
@@ -321,7 +363,7 @@ impl<'a> Exchange<'a> {
         // The turn passes only after its receive is over, or keeps one that was armed before for good.
         if self.turns.is_passing && had_turn && !self.is_incomplete(index) {
             self.load.connections[index as usize].end();
-            if self.conductor.is_sending() {
+            if !self.turns.is_burst && self.conductor.is_sending() {
                 self.pass_turn()?;
             }
         }
@@ -360,9 +402,7 @@ impl<'a> Exchange<'a> {
             self.load
                 .pattern
                 .check(index, sequence, received, piece)
-                .map_err(|mismatch| {
-                    LoadError::new(format!("the server does not echo: {mismatch}"))
-                })?;
+                .map_err(LoadError::mismatch)?;
             if received + piece.len() < message_bytes {
                 connection.add_received(piece.len());
                 continue;
@@ -382,7 +422,7 @@ impl<'a> Exchange<'a> {
         let connection = &mut self.load.connections[index as usize];
         let proof = connection.complete();
         self.conductor.echoed(self.now_ns, latency_ns, proof);
-        if !self.turns.is_passing && self.conductor.is_sending() {
+        if self.turns.is_kept() && self.conductor.is_sending() {
             return self.send(index, 1);
         }
         // A pipeline's turn lasts until all of its echoes have come.

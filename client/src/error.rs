@@ -1,6 +1,7 @@
 //! Why the load generator cannot go on, and which limit was met.
 
 use fourtuple_ring::{ConnectFailure, Errno, RingError, SetupError, errno_name};
+use fourtuple_spec::payload::Mismatch;
 use std::net::SocketAddr;
 
 /// The limiter's name where memory is short.
@@ -96,6 +97,12 @@ impl LoadError {
             ),
             _ => Self::new(what),
         }
+    }
+
+    /// An echo that is not what was sent.
+    #[cold]
+    pub(crate) fn mismatch(mismatch: Mismatch) -> Self {
+        Self::new(format!("the server does not echo: {mismatch}"))
     }
 
     /// More came than was asked for.

@@ -139,7 +139,7 @@ impl SpinLoad {
                 first += 1;
             }
             let now_ns = conductor.now_ns();
-            if conductor.advance(now_ns, &mut |_| {})? {
+            if conductor.advance(now_ns, &mut |_| {}, ClientCounters::default)? {
                 self.proved = conductor.proved;
                 return Ok(conductor.round(active));
             }
@@ -174,7 +174,7 @@ impl SpinLoad {
                 }
             }
             let now_ns = conductor.now_ns();
-            if conductor.advance(now_ns, warm)? {
+            if conductor.advance(now_ns, warm, ClientCounters::default)? {
                 self.proved = conductor.proved;
                 return Ok(conductor);
             }
@@ -206,7 +206,7 @@ impl SpinLoad {
                 received,
                 &buffer[..bytes],
             )
-            .map_err(|mismatch| LoadError::new(format!("the server does not echo: {mismatch}")))?;
+            .map_err(LoadError::mismatch)?;
         if received + bytes < self.pattern.message_bytes() {
             connection.add_received(bytes);
             return Ok(false);

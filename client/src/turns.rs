@@ -13,6 +13,8 @@ pub(crate) struct Turns {
     pub(crate) is_passing: bool,
     /// Each has it once.
     is_once: bool,
+    /// All that have it at once end it before the next ones begin.
+    pub(crate) is_burst: bool,
     /// The rank whose turn comes next.
     next_rank: u32,
     /// How many of the first turns have begun.
@@ -28,6 +30,7 @@ impl Turns {
             depth,
             is_passing: active < members.count(),
             is_once: false,
+            is_burst: false,
             next_rank: 0,
             begun: 0,
         }
@@ -40,6 +43,17 @@ impl Turns {
             is_once: true,
             ..self
         }
+    }
+
+    /// In bursts: the next slice has its turn when all of the one before have had theirs.
+    pub(crate) fn in_bursts(self, is_burst: bool) -> Self {
+        Self { is_burst, ..self }
+    }
+
+    /// Whether who is answered sends on.
+    #[inline]
+    pub(crate) fn is_kept(&self) -> bool {
+        !self.is_passing && !self.is_burst
     }
 
     /// Whether each has it once.

@@ -122,7 +122,9 @@ impl<'a> Exchange<'a> {
             self.begin_some()?;
             let heard = self.hear_some()?;
             self.echoes.line.flush()?;
-            if self.conductor.advance(self.now_ns, warm)? {
+            let line = &self.echoes.line;
+            let is_over = (self.conductor).advance(self.now_ns, warm, || line.counted())?;
+            if is_over {
                 self.echoes.proved = self.conductor.proved;
                 return Ok(self.conductor);
             }
