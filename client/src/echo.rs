@@ -23,6 +23,7 @@ use crate::turns::Turns;
 use crate::uring::{TICK, UringLoad};
 use crate::{LoadError, Warm};
 use fourtuple_ring::{Errno, Event, Lease, Received, Shot, Slot};
+use fourtuple_spec::Mode;
 use fourtuple_spec::message::Measured;
 use fourtuple_spec::record::Round;
 use std::time::Duration;
@@ -66,6 +67,9 @@ struct Exchange<'a> {
 impl UringLoad {
     pub(crate) fn measure(&mut self, warm: &mut dyn FnMut(Warm)) -> Result<Measured, LoadError> {
         self.check_open()?;
+        if self.case.mode == Mode::Churn {
+            return self.churn(warm);
+        }
         let members = Members::hot(&self.case);
         (0..members.count()).for_each(|rank| self.connections[members.index(rank) as usize].cool());
         let turns = Turns::new(members, self.case.active_connections, self.case.depth)

@@ -4,6 +4,7 @@
 //! content are those of the message that was sent. Anything else ends the run with an error that
 //! names the connection, the message and the byte.
 
+mod churn;
 mod conductor;
 mod connection;
 mod echo;
@@ -21,7 +22,7 @@ pub use ghost::{GHOST_PREFIX_BITS, GHOST_SERVER_ADDRESS};
 
 use fourtuple_spec::message::{Measured, Ramp};
 use fourtuple_spec::record::{ClientCounters, Grant, Round};
-use fourtuple_spec::{Case, ClientKind};
+use fourtuple_spec::{Case, ClientKind, Mode};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -144,10 +145,13 @@ impl Load {
     /// active connections leave some of those idle.
     ///
     /// # Errors
-    /// The case has a depth other than 1; otherwise as [`Load::measure`], and the connections are of
+    /// The case has a depth other than 1, or is of churn; otherwise as [`Load::measure`], and the connections are of
     /// no use afterwards.
     pub fn echo(&mut self, count: u64) -> Result<Duration, LoadError> {
         match &mut self.driver {
+            Driver::Uring(load) if load.case.mode == Mode::Churn => Err(LoadError::new(
+                "echoes are counted on connections that stay open: use the mode closed",
+            )),
             Driver::Uring(load) if load.case.depth != 1 => Err(LoadError::new(format!(
                 "echoes are counted with one message in flight a connection, and the depth is {}: use \
                  depth 1",

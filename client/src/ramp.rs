@@ -188,7 +188,8 @@ impl<'a> Ramping<'a> {
 }
 
 impl UringLoad {
-    fn open(&mut self, index: u32) -> Result<(), LoadError> {
+    /// Opens a connection in its slot, which must be free.
+    pub(crate) fn open(&mut self, index: u32) -> Result<(), LoadError> {
         let (ring_index, slot) = self.place(index);
         while self.rings.len() <= ring_index {
             self.add_ring()?;

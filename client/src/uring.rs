@@ -151,7 +151,7 @@ impl UringLoad {
         Ok(())
     }
 
-    fn reset(&mut self, index: u32) -> Result<(), LoadError> {
+    pub(crate) fn reset(&mut self, index: u32) -> Result<(), LoadError> {
         let (ring_index, place) = self.place(index);
         let ring = self.rings.ring(ring_index);
         let slot = ring.slot(place);
