@@ -1,7 +1,9 @@
 //! What an engine is, and the table of them. A new engine is one file and one row here.
 
 use crate::{Counters, Options, ServeError};
-use crate::{epoll, keeper, null, spin, tasks, uring, uring_hybrid, uring_poll};
+use crate::{
+    epoll, epoll_et, epoll_ring, keeper, null, spin, tasks, uring, uring_hybrid, uring_poll,
+};
 use fourtuple_spec::Engine;
 use fourtuple_spec::factors::Receive;
 use fourtuple_spec::record::Grant;
@@ -56,8 +58,8 @@ pub(crate) fn built(engine: Engine) -> Option<Constructor> {
         Engine::UringPoll => Some(uring_poll::new),
         Engine::UringHybrid => Some(uring_hybrid::new),
         Engine::Epoll => Some(epoll::new),
-        Engine::EpollEt => None,
-        Engine::EpollInRing => None,
+        Engine::EpollEt => Some(epoll_et::new),
+        Engine::EpollInRing => Some(epoll_ring::new),
         Engine::Threads => None,
         Engine::Mio => None,
         Engine::Tokio => Some(tasks::new),

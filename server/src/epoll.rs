@@ -12,28 +12,33 @@
 use crate::engine::{Serve, Worker, buffer_bytes};
 use crate::leftover::{Leftover, Sent, send};
 use crate::listen::{Accepted, BACKLOG, accept};
+use crate::table::Table;
+use crate::watch::{Watch, room_for_events, wait};
 use crate::{Counters, ServeError};
 use rustix::event::epoll;
-use rustix::event::epoll::{CreateFlags, Event, EventData, EventFlags};
+use rustix::event::epoll::{CreateFlags, EventData, EventFlags};
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
 use std::collections::HashMap;
 use std::net::TcpListener;
+use std::ops::ControlFlow;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
-
-/// Events taken by one `epoll_wait`: enough to spread its cost to nothing, few enough (12 KiB) that
-/// the array shares the first-level cache with the work itself.
-const EVENTS_MAX: usize = 1024;
 
 /// User data of the two descriptors that are no connection; a connection's is its descriptor.
 const LISTENER: u64 = u64::MAX;
 const STOP: u64 = u64::MAX - 1;
 
 struct EpollServer {
-    epoll: OwnedFd,
+    sockets: Sockets,
+    watch: Option<Watch>,
+}
+
+/// All that an epoll instance watches, and what is done when it reports an event.
+pub(crate) struct Sockets {
+    pub(crate) epoll: OwnedFd,
+    pub(crate) counters: Arc<Counters>,
     listener: TcpListener,
-    counters: Arc<Counters>,
     buffer: Box<[u8]>,
     connections: Table,
     /// The unsent ends of connections whose peers do not read, by descriptor.
@@ -44,76 +49,79 @@ struct EpollServer {
 
 /// Prepares the engine.
 pub(crate) fn new(worker: Worker) -> Result<Box<dyn Serve>, ServeError> {
-    let epoll = epoll::create(CreateFlags::CLOEXEC)
-        .map_err(|errno| ServeError::refused("epoll_create1", errno))?;
-    let watch =
-        |result: Result<(), Errno>| result.map_err(|errno| ServeError::refused("epoll_ctl", errno));
-    let data = EventData::new_u64;
-    watch(epoll::add(
-        &epoll,
-        &worker.listener,
-        data(LISTENER),
-        EventFlags::IN,
-    ))?;
-    watch(epoll::add(&epoll, &worker.stop, data(STOP), EventFlags::IN))?;
-    let counters = worker.counters;
-    counters.accepted.keep();
-    counters.closed.keep();
-    counters.received_bytes.keep();
-    counters.enters.keep();
-    counters.completions.keep();
-    Ok(Box::new(EpollServer {
-        epoll,
-        listener: worker.listener,
-        counters,
-        buffer: vec![0; buffer_bytes(worker.options.message_bytes, 64 * 1024)].into(),
-        connections: Table::default(),
-        leftovers: HashMap::new(),
-        _stop: worker.stop,
-    }))
+    let watch = Watch::new(worker.options.factors.spin);
+    let sockets = Sockets::new(worker)?;
+    Ok(Box::new(EpollServer { sockets, watch }))
 }
 
 impl Serve for EpollServer {
     fn serve(mut self: Box<Self>) -> Result<(), ServeError> {
-        let none = Event {
-            flags: EventFlags::empty(),
-            data: EventData::new_u64(0),
-        };
-        let mut events = vec![none; EVENTS_MAX];
+        let Self { sockets, watch } = &mut *self;
+        let mut events = room_for_events();
         loop {
-            let count = match epoll::wait(&self.epoll, &mut events[..], None) {
-                Ok(count) => count,
-                Err(Errno::INTR) => continue,
-                Err(errno) => return Err(ServeError::refused("epoll_wait", errno)),
-            };
-            self.counters.enters.add(1);
-            self.counters.completions.add(count as u64);
+            let count = wait(&sockets.epoll, &mut events, *watch, &sockets.counters)?;
             // A descriptor closed here and accepted anew in the same turn cannot be taken for the
             // old one: a turn reports a descriptor at most once, and its own event closes it.
             for event in &events[..count] {
-                let Event { flags, data } = *event;
-                match data.u64() {
-                    LISTENER => self.accept_all()?,
-                    STOP => return Ok(()),
-                    connection => self.handle(connection as usize, flags)?,
+                let (flags, data) = (event.flags, event.data);
+                if sockets.take(data.u64(), flags)?.is_break() {
+                    return Ok(());
                 }
             }
         }
     }
 }
 
-impl EpollServer {
+impl Sockets {
+    /// Watches the listener and the stop event of `worker`.
+    pub(crate) fn new(worker: Worker) -> Result<Self, ServeError> {
+        let epoll = epoll::create(CreateFlags::CLOEXEC)
+            .map_err(|errno| ServeError::refused("epoll_create1", errno))?;
+        let add = |descriptor: &dyn std::os::fd::AsFd, data| {
+            epoll::add(&epoll, descriptor, EventData::new_u64(data), EventFlags::IN)
+                .map_err(|errno| ServeError::refused("epoll_ctl", errno))
+        };
+        add(&worker.listener, LISTENER)?;
+        add(&worker.stop, STOP)?;
+        keep(&worker.counters);
+        Ok(Self {
+            epoll,
+            counters: worker.counters,
+            listener: worker.listener,
+            buffer: vec![0; buffer_bytes(worker.options.message_bytes, 64 * 1024)].into(),
+            connections: Table::default(),
+            leftovers: HashMap::new(),
+            _stop: worker.stop,
+        })
+    }
+
+    /// Does what an event asks for; breaks off once the server is asked to stop.
+    #[inline]
+    pub(crate) fn take(
+        &mut self,
+        data: u64,
+        flags: EventFlags,
+    ) -> Result<ControlFlow<()>, ServeError> {
+        match data {
+            LISTENER => self.accept_all()?,
+            STOP => return Ok(ControlFlow::Break(())),
+            connection => self.handle(connection as usize, flags)?,
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
     /// Accepts what waits, at most a backlog a turn: in a storm of connects, those that are open
     /// already get their turn too, and the listener is reported again.
     fn accept_all(&mut self) -> Result<(), ServeError> {
         for _ in 0..BACKLOG {
+            self.counters.system_calls.add(1);
             match accept(&self.listener)? {
                 Accepted::Connection(connection) => {
-                    let index = connection.as_raw_fd() as usize;
-                    let data = EventData::new_u64(index as u64);
+                    let data = EventData::new_u64(connection.as_raw_fd() as u64);
+                    self.counters.system_calls.add(1);
                     epoll::add(&self.epoll, &connection, data, EventFlags::IN)
                         .map_err(|errno| ServeError::refused("epoll_ctl", errno))?;
-                    self.connections.insert(index, connection);
+                    self.connections.insert(connection);
                     self.counters.accepted.add(1);
                 }
                 Accepted::Gone => {}
@@ -141,11 +149,10 @@ impl EpollServer {
         let Some(connection) = self.connections.get(index) else {
             return Ok(());
         };
+        self.counters.system_calls.add(1);
         match rustix::net::recv(connection, &mut *self.buffer, RecvFlags::empty()) {
-            // The peer has ended its half. Nothing is left to send: a connection with a leftover
-            // does not receive. What the kernel still holds it delivers after the close.
-            Ok((0, _)) => self.close(index),
-            Ok((bytes, _)) => {
+            Ok((bytes @ 1.., _)) => {
+                self.counters.system_calls.add(1);
                 self.counters.received_bytes.add(bytes as u64);
                 match send(connection, &self.buffer[..bytes]) {
                     Sent::All => {}
@@ -157,7 +164,9 @@ impl EpollServer {
                 }
             }
             Err(Errno::AGAIN | Errno::INTR) => {}
-            Err(_) => self.close(index),
+            // Broken, or the peer has ended its half. Nothing is left to send: a connection with a
+            // leftover does not receive. What the kernel still holds it delivers after the close.
+            Ok(_) | Err(_) => self.close(index),
         }
         Ok(())
     }
@@ -168,6 +177,7 @@ impl EpollServer {
         let Some(connection) = self.connections.get(index) else {
             return Ok(());
         };
+        self.counters.system_calls.add(1);
         match leftover.flush(connection) {
             Sent::All => self.watch(index, EventFlags::IN)?,
             Sent::Rest(leftover) => {
@@ -183,53 +193,30 @@ impl EpollServer {
         let Some(connection) = self.connections.get(index) else {
             return Ok(());
         };
-        epoll::modify(
-            &self.epoll,
-            connection,
-            EventData::new_u64(index as u64),
-            flags,
-        )
-        .map_err(|errno| ServeError::refused("epoll_ctl", errno))
+        self.counters.system_calls.add(1);
+        let data = EventData::new_u64(index as u64);
+        epoll::modify(&self.epoll, connection, data, flags)
+            .map_err(|errno| ServeError::refused("epoll_ctl", errno))
     }
 
     /// Closes; epoll forgets a descriptor by itself when its last copy is closed.
     fn close(&mut self, index: usize) {
         self.connections.remove(index);
+        self.counters.system_calls.add(1);
         self.counters.closed.add(1);
     }
 }
 
-/// The connections, by descriptor: 4 bytes a slot, because `OwnedFd` is never -1. The kernel hands
-/// out the lowest free descriptor, so the table is as long as the most connections ever open.
-#[derive(Default)]
-struct Table(Vec<Option<OwnedFd>>);
-
-impl Table {
-    #[inline]
-    fn get(&self, index: usize) -> Option<&OwnedFd> {
-        self.0.get(index)?.as_ref()
-    }
-
-    fn insert(&mut self, index: usize, connection: OwnedFd) {
-        if index >= self.0.len() {
-            self.0.resize_with(index + 1, || None);
-        }
-        self.0[index] = Some(connection);
-    }
-
-    fn remove(&mut self, index: usize) {
-        if let Some(slot) = self.0.get_mut(index) {
-            *slot = None;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_slot_is_four_bytes() {
-        assert_eq!(size_of::<Option<OwnedFd>>(), 4);
+/// Begins the counts that every engine on epoll keeps.
+pub(crate) fn keep(counters: &Counters) {
+    for count in [
+        &counters.accepted,
+        &counters.closed,
+        &counters.received_bytes,
+        &counters.system_calls,
+        &counters.enters,
+        &counters.completions,
+    ] {
+        count.keep();
     }
 }

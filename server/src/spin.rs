@@ -41,6 +41,7 @@ pub(crate) fn new(worker: Worker) -> Result<Box<dyn Serve>, ServeError> {
     counters.accepted.keep();
     counters.closed.keep();
     counters.received_bytes.keep();
+    counters.system_calls.keep();
     counters.completions.keep();
     Ok(Box::new(Spinner {
         listener: worker.listener,
@@ -56,6 +57,7 @@ impl Serve for Spinner {
         let mut next = 0;
         loop {
             self.wait_while_empty()?;
+            self.counters.system_calls.add(1);
             if stop::is_asked(&self.stop) {
                 return Ok(());
             }
@@ -71,6 +73,7 @@ impl Serve for Spinner {
                     next += 1;
                 } else {
                     self.connections.swap_remove(next);
+                    self.counters.system_calls.add(1);
                     self.counters.closed.add(1);
                 }
             }
@@ -88,6 +91,7 @@ impl Spinner {
             PollFd::new(&self.listener, PollFlags::IN),
             PollFd::new(&self.stop, PollFlags::IN),
         ];
+        self.counters.system_calls.add(1);
         match poll(&mut either, None) {
             Ok(_) | Err(Errno::INTR) => Ok(()),
             Err(errno) => Err(ServeError::refused("poll", errno)),
@@ -96,6 +100,7 @@ impl Spinner {
 
     fn accept_all(&mut self) -> Result<(), ServeError> {
         for _ in 0..BACKLOG {
+            self.counters.system_calls.add(1);
             match accept(&self.listener)? {
                 Accepted::Connection(socket) => {
                     self.connections.push(Connection {
@@ -116,6 +121,8 @@ impl Connection {
     /// Echoes what there is, if any. Whether the connection lives on.
     #[inline]
     fn look(&mut self, buffer: &mut [u8], counters: &Counters) -> bool {
+        // The receive, or what is sent in its place.
+        counters.system_calls.add(1);
         if let Some(leftover) = self.leftover.take() {
             let sent = leftover.flush(&self.socket);
             return self.settle(sent);
@@ -125,6 +132,7 @@ impl Connection {
             Ok((bytes, _)) => {
                 counters.received_bytes.add(bytes as u64);
                 counters.completions.add(1);
+                counters.system_calls.add(1);
                 let sent = send(&self.socket, &buffer[..bytes]);
                 self.settle(sent)
             }

@@ -94,6 +94,11 @@ engines! {
     uring_poll => Engine::UringPoll,
     uring_hybrid => Engine::UringHybrid,
     epoll => Engine::Epoll,
+    epoll_spin => Engine::Epoll { spin: 50 },
+    epoll_et => Engine::EpollEt,
+    epoll_et_spin => Engine::EpollEt { spin: 50 },
+    epoll_in_ring => Engine::EpollInRing,
+    epoll_in_ring_spin => Engine::EpollInRing { spin: 50 },
     tokio => Engine::Tokio,
     spin => Engine::Spin,
 }
