@@ -1,5 +1,7 @@
 //! What an engine is, and the table of them. A new engine is one file and one row here.
 
+#[cfg(feature = "runtimes")]
+use crate::runtimes::{on_compio, on_glommio, on_monoio};
 use crate::{Counters, Options, ServeError};
 use crate::{
     epoll, epoll_et, epoll_ring, keeper, null, spin, tasks, uring, uring_hybrid, uring_poll,
@@ -64,9 +66,14 @@ pub(crate) fn built(engine: Engine) -> Option<Constructor> {
         Engine::Mio => None,
         Engine::Tokio => Some(tasks::new),
         Engine::TokioMulti => None,
-        Engine::Monoio => None,
-        Engine::Glommio => None,
-        Engine::Compio => None,
+        #[cfg(feature = "runtimes")]
+        Engine::Monoio => Some(on_monoio::new),
+        #[cfg(feature = "runtimes")]
+        Engine::Glommio => Some(on_glommio::new),
+        #[cfg(feature = "runtimes")]
+        Engine::Compio => Some(on_compio::new),
+        #[cfg(not(feature = "runtimes"))]
+        Engine::Monoio | Engine::Glommio | Engine::Compio => None,
         Engine::Spin => Some(spin::new),
         Engine::Null => Some(null::new),
         // The client has both ends of the one; the other is another program.

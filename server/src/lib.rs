@@ -18,6 +18,8 @@ mod listen;
 mod null;
 mod outbox;
 mod rings;
+#[cfg(feature = "runtimes")]
+mod runtimes;
 mod spin;
 mod state;
 mod stop;

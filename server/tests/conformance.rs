@@ -12,8 +12,8 @@ use support::running::{options, start_or_skip};
 
 /// A module a row, a test a scenario. In braces: the factors that are not the default.
 macro_rules! engines {
-    ($($module:ident => $engine:path $({ $($factor:ident: $value:expr),* })?,)*) => {
-        $(mod $module {
+    ($($(#[$built:meta])? $module:ident => $engine:path $({ $($factor:ident: $value:expr),* })?,)*) => {
+        $($(#[$built])? mod $module {
             #[allow(unused_imports, reason = "for the values of factors")]
             use super::*;
 
@@ -29,7 +29,7 @@ macro_rules! engines {
 
         /// Every row.
         fn covered() -> Vec<Way> {
-            vec![$($module::way()),*]
+            [$($(#[$built])? $module::way()),*].to_vec()
         }
     };
 }
@@ -100,6 +100,12 @@ engines! {
     epoll_in_ring => Engine::EpollInRing,
     epoll_in_ring_spin => Engine::EpollInRing { spin: 50 },
     tokio => Engine::Tokio,
+    #[cfg(feature = "runtimes")]
+    monoio => Engine::Monoio,
+    #[cfg(feature = "runtimes")]
+    glommio => Engine::Glommio,
+    #[cfg(feature = "runtimes")]
+    compio => Engine::Compio,
     spin => Engine::Spin,
 }
 
