@@ -246,10 +246,17 @@ impl Conductor {
         if self.stage == Stage::Quieting && self.in_flight == 0 {
             return Ok(true);
         }
+        self.check_stall(now_ns)?;
+        Ok(false)
+    }
+
+    /// Whether what has to come next still may.
+    #[inline]
+    pub(crate) fn check_stall(&self, now_ns: u64) -> Result<(), LoadError> {
         if now_ns > self.waiting_from_ns() + self.stall.as_nanos() as u64 {
             return Err(self.stalled());
         }
-        Ok(false)
+        Ok(())
     }
 
     /// Since when what has to come next has not come. A warm-up does not end before every connection has

@@ -62,10 +62,14 @@ impl LoadError {
 
     /// A connection that could not be opened.
     pub(crate) fn connect(failure: ConnectFailure, target: SocketAddr, index: u32) -> Self {
-        let call = failure.step.name();
-        let name = errno_name(failure.errno);
+        Self::opening(failure.step.name(), failure.errno, target, index)
+    }
+
+    /// A call on the way to an open connection that failed.
+    pub(crate) fn opening(call: &str, errno: Errno, target: SocketAddr, index: u32) -> Self {
+        let name = errno_name(errno);
         let what = format!("{call} of connection {index} to {target}: {name}");
-        match failure.errno {
+        match errno {
             Errno::ADDRNOTAVAIL => Self::limited(
                 "net.ipv4.ip_local_port_range",
                 format!(

@@ -14,6 +14,7 @@ mod latency;
 mod members;
 mod ramp;
 mod spin;
+mod stack;
 mod turns;
 mod uring;
 
@@ -22,7 +23,7 @@ pub use ghost::{GHOST_PREFIX_BITS, GHOST_SERVER_ADDRESS};
 
 use fourtuple_spec::message::{Measured, Ramp};
 use fourtuple_spec::record::{ClientCounters, Grant, Round};
-use fourtuple_spec::{Case, ClientKind, Mode};
+use fourtuple_spec::{Case, ClientKind, Engine, Mode};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -35,6 +36,7 @@ pub struct Load {
 enum Driver {
     Uring(Box<uring::UringLoad>),
     Spin(Box<spin::SpinLoad>),
+    Stack(Box<stack::StackLoad>),
     Ghost(Box<ghost::GhostLoad>),
 }
 
@@ -57,12 +59,16 @@ pub struct Warm {
 }
 
 impl Load {
-    /// Prepares rings and checks that the case can be run against `target`; opens no connection.
+    /// Prepares rings and checks that the case can be run against `target`; opens no connection. The engine
+    /// `stack` is both ends: it listens there itself, and port 0 is one that the kernel picks.
     ///
     /// # Errors
     /// The address plan cannot name so many connections, or the kernel refuses what the client needs.
     pub fn prepare(case: &Case, target: SocketAddr) -> Result<Self, LoadError> {
         let driver = match case.client {
+            _ if case.engine == Some(Engine::Stack) => {
+                Driver::Stack(Box::new(stack::StackLoad::prepare(case, target)?))
+            }
             ClientKind::Uring => Driver::Uring(Box::new(uring::UringLoad::prepare(case, target)?)),
             ClientKind::Spin => Driver::Spin(Box::new(spin::SpinLoad::prepare(case, target)?)),
         };
@@ -92,7 +98,7 @@ impl Load {
         match &self.driver {
             Driver::Uring(load) => load.granted(),
             Driver::Ghost(load) => load.granted(),
-            Driver::Spin(_) => Vec::new(),
+            Driver::Spin(_) | Driver::Stack(_) => Vec::new(),
         }
     }
 
@@ -107,6 +113,7 @@ impl Load {
         match &mut self.driver {
             Driver::Uring(load) => load.ramp(progress),
             Driver::Spin(load) => load.ramp(progress),
+            Driver::Stack(load) => load.ramp(progress),
             Driver::Ghost(load) => load.ramp(progress),
         }
     }
@@ -121,6 +128,7 @@ impl Load {
         match &mut self.driver {
             Driver::Uring(load) => load.round(active_connections),
             Driver::Spin(load) => load.round(active_connections),
+            Driver::Stack(load) => load.round(),
             Driver::Ghost(load) => load.round(active_connections),
         }
     }
@@ -134,6 +142,7 @@ impl Load {
         match &mut self.driver {
             Driver::Uring(load) => load.measure(warm),
             Driver::Spin(load) => load.measure(warm),
+            Driver::Stack(load) => load.measure(warm),
             Driver::Ghost(load) => load.measure(warm),
         }
     }
@@ -159,6 +168,7 @@ impl Load {
             ))),
             Driver::Uring(load) => load.echo(count),
             Driver::Spin(load) => load.echo(count),
+            Driver::Stack(load) => load.echo(count),
             Driver::Ghost(_) => Err(LoadError::new(
                 "ghosts have rounds and measured spans: a number of echoes is for kernel peers",
             )),
@@ -175,6 +185,10 @@ impl Load {
             Driver::Uring(load) => load.drain(),
             Driver::Ghost(load) => load.drain(),
             Driver::Spin(load) => {
+                load.drain();
+                Ok(ClientCounters::default())
+            }
+            Driver::Stack(load) => {
                 load.drain();
                 Ok(ClientCounters::default())
             }

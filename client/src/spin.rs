@@ -241,7 +241,8 @@ impl SpinLoad {
     }
 }
 
-fn open(
+/// Opens a connection.
+pub(crate) fn open(
     source: Option<std::net::IpAddr>,
     destination: SocketAddr,
 ) -> Result<OwnedFd, ConnectFailure> {
@@ -261,6 +262,6 @@ fn open(
     Ok(socket)
 }
 
-fn failed(index: usize, errno: Errno) -> LoadError {
+pub(crate) fn failed(index: usize, errno: Errno) -> LoadError {
     LoadError::lost(index as u32, &format!("failed with {}", errno_name(errno)))
 }
