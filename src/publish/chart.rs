@@ -318,6 +318,11 @@ fn across(spread: Spread, counts: &[u32], area: &Area) -> (Scale, Vec<(f64, Stri
         let greatest = counts.last().copied().unwrap_or(1);
         return across_from_zero(f64::from(greatest), area);
     }
+    across_counts(counts, area)
+}
+
+/// A horizontal scale of connection counts, and the ones that it names.
+pub fn across_counts(counts: &[u32], area: &Area) -> (Scale, Vec<(f64, String)>) {
     let x = horizontal(counts, area);
     let named = named_counts(counts, &x);
     (x, named)
@@ -334,7 +339,7 @@ pub fn across_from_zero(greatest: f64, area: &Area) -> (Scale, Vec<(f64, String)
 }
 
 /// The ends of all lines in words.
-fn describe(panels: &[(&str, Vec<Line>)]) -> String {
+pub fn describe(panels: &[(&str, Vec<Line>)]) -> String {
     let mut sentences = Vec::new();
     for (title, lines) in panels {
         for line in lines {

@@ -20,6 +20,7 @@ pub fn draw(group: &Group<'_>, theme: &Theme) -> Option<String> {
         .iter()
         .filter_map(|series| line(series, theme))
         .collect();
+    let lines = lines::distinguished(group, lines);
     let title = "Connections opened a second, against connections open";
     let subtitle = facts::subtitle(group);
     let caption = caption(group);

@@ -8,6 +8,10 @@ use super::svg::{Anchor, Span, Stroke, Svg};
 const LABEL_SIZE: f64 = 14.0;
 const LABEL_HEIGHT: f64 = 19.0;
 
+/// What stands back is labelled smaller, and so is everything in a column of more labels than this.
+const QUIET_LABEL_SIZE: f64 = 12.0;
+const LABELS_LARGE_MAX: usize = 12;
+
 /// A line of more points than this is a course, and has no dots.
 const DOTS_MAX: usize = 24;
 
@@ -38,15 +42,14 @@ pub fn draw(svg: &mut Svg, panel: &Panel, lines: &[Line], counts: &[u32]) {
         })
         .collect();
     // What is compared with lies under what is compared.
-    let back_to_front = |role: Role| placed.iter().rev().filter(move |one| one.line.role == role);
-    for role in [Role::Control, Role::Floor, Role::Engine] {
-        back_to_front(role).for_each(|one| bands(svg, panel, one));
-    }
-    for role in [Role::Control, Role::Floor, Role::Engine] {
-        back_to_front(role).for_each(|one| strokes(svg, one));
-    }
-    for role in [Role::Control, Role::Floor, Role::Engine] {
-        back_to_front(role).for_each(|one| dots(svg, panel, one));
+    let mut back_to_front: Vec<&Placed<'_>> = placed.iter().rev().collect();
+    back_to_front.sort_by_key(|one| layer(one.line.role));
+    let is_loud = |one: &&&Placed<'_>| !matches!(one.line.role, Role::Quiet(_));
+    let loud = back_to_front.iter().filter(is_loud);
+    loud.for_each(|one| bands(svg, panel, one));
+    back_to_front.iter().for_each(|one| strokes(svg, one));
+    for one in &back_to_front {
+        dots(svg, panel, one);
     }
     for one in &placed {
         if let (Some(_), Some(end)) = (&one.line.stop, one.points.last()) {
@@ -67,6 +70,17 @@ pub fn draw(svg: &mut Svg, panel: &Panel, lines: &[Line], counts: &[u32]) {
     // Beside the panel there is room for labels only where no column of labels stands.
     let overhang = if at_end.is_empty() { 60.0 } else { 0.0 };
     inside_labels(svg, panel, &placed, &inside, overhang);
+}
+
+/// What lies on top of what: the higher on top.
+fn layer(role: Role) -> u8 {
+    match role {
+        Role::Control => 0,
+        Role::Quiet(_) => 1,
+        Role::Stack => 2,
+        Role::Floor => 3,
+        Role::Engine | Role::Dashed(_) => 4,
+    }
 }
 
 /// With one connection count all points would stand at one x: they are set side by side.
@@ -121,16 +135,19 @@ fn whisker(svg: &mut Svg, x: f64, (low, high): (f64, f64), colour: &str) {
 }
 
 fn stroke(line: &Line) -> Stroke<'static> {
-    let (width, dashes) = match line.role {
-        Role::Engine => (2.6, ""),
-        Role::Floor => (2.6, "0.1 6"),
-        Role::Control => (1.4, "5 4"),
+    let (width, dashes, opacity) = match line.role {
+        Role::Engine => (2.6, "", 1.0),
+        Role::Dashed(dashes) => (2.4, dashes, 1.0),
+        Role::Quiet(dashes) => (1.2, dashes, 0.75),
+        Role::Floor => (2.6, "0.1 6", 1.0),
+        Role::Stack => (1.3, "6 4", 1.0),
+        Role::Control => (1.4, "5 4", 1.0),
     };
     Stroke {
         colour: line.colour,
         width,
         dashes,
-        opacity: 1.0,
+        opacity,
     }
 }
 
@@ -183,14 +200,14 @@ fn dots(svg: &mut Svg, panel: &Panel, one: &Placed<'_>) {
         }
         if mark.is_hollow {
             svg.circle(*point, 4.2, background, Stroke::solid(colour, 1.8));
-        } else if one.line.role == Role::Engine {
+        } else if matches!(one.line.role, Role::Engine | Role::Dashed(_)) {
             // A rim in the ground's colour keeps points of lines that cross apart.
             svg.circle(*point, 4.4, colour, Stroke::solid(background, 1.4));
         } else {
-            let radius = if one.line.role == Role::Floor {
-                3.4
-            } else {
-                2.4
+            let radius = match one.line.role {
+                Role::Floor => 3.4,
+                Role::Quiet(_) => 2.0,
+                _ => 2.4,
             };
             svg.circle(*point, radius, colour, Stroke::solid(background, 1.0));
         }
@@ -215,7 +232,12 @@ fn margin_labels(svg: &mut Svg, panel: &Panel, lines: &[&Placed<'_>]) {
         .collect();
     let wishes: Vec<f64> = ends.iter().map(|end| end.1).collect();
     let area = panel.area;
-    let positions = spread(&wishes, LABEL_HEIGHT, area.top - 12.0, area.bottom + 12.0);
+    let height = if lines.len() > LABELS_LARGE_MAX {
+        15.5
+    } else {
+        LABEL_HEIGHT
+    };
+    let positions = spread(&wishes, height, area.top - 12.0, area.bottom + 12.0);
     for ((one, end), y) in lines.iter().zip(&ends).zip(positions) {
         if (y - end.1).abs() > 2.0 {
             let bend = (area.right + 20.0, y);
@@ -258,14 +280,18 @@ fn inside_labels(
             continue;
         };
         let stop = one.line.stop.as_deref();
-        let name = format!("{} {}", one.line.name, one.line.value);
+        let line = &Line {
+            name: inside_name(one.line, panel),
+            ..one.line.clone()
+        };
+        let name = format!("{} {}", line.name, line.value);
         let width = text_width(&name, LABEL_SIZE).max(text_width(stop.unwrap_or(""), 13.0)) + 4.0;
         let height = if stop.is_some() { 36.0 } else { LABEL_HEIGHT };
         let area = place(end, (width, height), bounds, &obstacles, &taken);
         taken.push(area);
         leader(svg, end, &area, one.line.colour);
         let (x, anchor) = side(&area, end.0);
-        name_and_value(svg, (x, area.top + 15.0), anchor, one.line, true);
+        name_and_value(svg, (x, area.top + 15.0), anchor, line, true);
         if let Some(stop) = stop {
             let span = Span {
                 content: stop,
@@ -336,7 +362,8 @@ pub fn name_and_value(
     has_halo: bool,
 ) {
     let muted = svg.theme.muted;
-    let is_engine = line.role == Role::Engine;
+    let is_engine = matches!(line.role, Role::Engine | Role::Dashed(_));
+    let is_quiet = matches!(line.role, Role::Quiet(_));
     let fill = if line.role == Role::Control {
         muted
     } else {
@@ -345,14 +372,27 @@ pub fn name_and_value(
     let name = Span {
         content: &line.name,
         fill,
-        size: LABEL_SIZE,
+        size: if is_quiet {
+            QUIET_LABEL_SIZE
+        } else {
+            LABEL_SIZE
+        },
         is_bold: is_engine,
     };
     let value = Span {
         content: &line.value,
         fill: muted,
-        size: 13.0,
+        size: if is_quiet { QUIET_LABEL_SIZE } else { 13.0 },
         is_bold: false,
     };
     svg.spans(x, y, anchor, has_halo, &[name, value]);
+}
+
+/// What a line is called where it ends: the stack is no engine, so that its name alone would say too little.
+fn inside_name(line: &Line, panel: &Panel) -> String {
+    let is_wide = panel.area.right - panel.area.left > 420.0;
+    match line.role {
+        Role::Stack if is_wide => "TCP stack, both ends on one core".to_owned(),
+        _ => line.name.clone(),
+    }
 }

@@ -3,8 +3,10 @@
 use super::kind::{Kind, load_words, sysctl_words};
 use super::model;
 use super::point::Point;
+use super::theme::FLOOR;
 use crate::statistics::Interval;
 use fourtuple_spec::Record;
+use fourtuple_spec::engine::Role;
 use fourtuple_spec::{Case, ClientKind, Engine, Mode, Peer};
 
 /// The fewest connections at which memory of one connection means anything.
@@ -162,9 +164,30 @@ impl Shape {
 impl<'a> Group<'a> {
     /// The series of an engine with every default, not its A/A arm; of foreign servers the first.
     pub fn arm(&self, engine: Engine) -> Option<&Series<'a>> {
-        self.series
-            .iter()
-            .find(|series| series.engine == engine && !series.is_control)
+        let own = |series: &&Series<'_>| series.engine == engine && !series.is_control;
+        let mut all = self.series.iter().filter(own);
+        let usual = all.clone().find(|series| has_usual_client(series));
+        usual.or_else(|| all.next())
+    }
+
+    /// The floor: both ends spun, or with ghosts, which have no sockets to spin on, the server's.
+    pub fn floor(&self) -> Option<&Series<'a>> {
+        let client = match self.shape.peer {
+            Peer::Kernel => ClientKind::Spin,
+            Peer::Ghost => ClientKind::Uring,
+        };
+        self.spun(client)
+    }
+
+    /// What the io_uring client reaches against a server that never waits.
+    pub fn client_ceiling(&self) -> Option<&Series<'a>> {
+        self.spun(ClientKind::Uring)
+            .filter(|_| self.shape.peer == Peer::Kernel)
+    }
+
+    fn spun(&self, client: ClientKind) -> Option<&Series<'a>> {
+        let mut all = self.series.iter();
+        all.find(|one| one.engine == FLOOR && one.client == client && !one.is_control)
     }
 
     /// Every connection count of the group, ascending.
@@ -284,7 +307,7 @@ fn insert<'a>(series: &mut Series<'a>, record: &'a Record) {
     }
 }
 
-/// Where one arm was driven by several load generators, their names must tell them apart.
+/// Where one arm was driven by several load generators, the one that is not usual is named.
 fn name_clients(all: &mut [Series<'_>]) {
     let names: Vec<String> = all.iter().map(|series| series.name.clone()).collect();
     for (index, series) in all.iter_mut().enumerate() {
@@ -292,10 +315,17 @@ fn name_clients(all: &mut [Series<'_>]) {
             .iter()
             .enumerate()
             .any(|(other, name)| other != index && *name == names[index]);
-        if is_shared {
+        if is_shared && !has_usual_client(series) {
             series.name = format!("{}, {} client", series.name, kebab(&series.client));
         }
     }
+}
+
+/// Whether the load generator is the one that drives such an engine where nothing else is asked: both ends of
+/// the floor are spun.
+fn has_usual_client(series: &Series<'_>) -> bool {
+    let is_floor = series.engine.profile().role == Role::Floor;
+    is_floor == (series.client == ClientKind::Spin)
 }
 
 #[cfg(test)]
@@ -420,6 +450,14 @@ mod tests {
             .iter()
             .map(|series| series.name.clone())
             .collect();
-        assert_eq!(names, ["epoll, spin client", "epoll, uring client"]);
+        assert_eq!(names, ["epoll, spin client", "epoll"]);
+        for record in &mut records {
+            record.case.engine = Some(Engine::Spin);
+        }
+        let groups = groups(&records);
+        let floor = groups[0].floor().unwrap();
+        assert_eq!((&floor.name[..], floor.client), ("spin", ClientKind::Spin));
+        let client = groups[0].client_ceiling().unwrap();
+        assert_eq!(client.name, "spin, uring client");
     }
 }

@@ -1,18 +1,26 @@
 //! Lines over connection counts: what is drawn for each series, before it is drawn.
 
+use super::cast;
 use super::format;
 use super::group::{Group, Series};
 use super::metric::Metric;
 use super::point::{Estimate, Point};
-use super::theme::{FLOOR, Theme};
+use super::theme::{FLOOR, FOREIGN_DASHES, Theme, dashes};
+use fourtuple_spec::Engine;
 
 /// What a line stands for, and so how it is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// An engine under test: a full line.
     Engine,
+    /// The same with dashes, in SVG's words, that tell it from others of its hue.
+    Dashed(&'static str),
+    /// An engine that stands back behind those that the chart is about: thin, with its dashes.
+    Quiet(&'static str),
     /// The floor: dotted.
     Floor,
+    /// What the TCP stack alone reaches, both ends on one core: thin and dashed.
+    Stack,
     /// The A/A arm: thin, dashed, grey.
     Control,
 }
@@ -58,13 +66,37 @@ pub fn lines(
     form: fn(f64) -> String,
     theme: &Theme,
 ) -> Vec<Line> {
-    let with_marks = group
-        .series
-        .iter()
-        .map(|series| (series, marks(series, metric)));
-    with_marks
+    // What the client reaches is told in words: beside the floor its line would only hide others.
+    let ceiling = group.client_ceiling().filter(|_| group.floor().is_some());
+    let shown = group.series.iter().filter(|series| {
+        let is_ceiling = ceiling.is_some_and(|ceiling| ceiling.name == series.name);
+        !is_ceiling
+    });
+    let with_marks = shown.map(|series| (series, marks(series, metric)));
+    let lines = with_marks
         .filter_map(|(series, marks)| of_series(series, marks, form, theme))
-        .collect()
+        .collect();
+    distinguished(group, lines)
+}
+
+/// The same lines: where they are many, only those that the chart is about stand out; and foreign servers,
+/// which share a hue, have dashes by their order.
+pub fn distinguished(group: &Group<'_>, mut lines: Vec<Line>) -> Vec<Line> {
+    let foreign = group.series.iter();
+    let foreign = foreign.filter(|one| one.engine == Engine::Foreign && !one.is_control);
+    let quiet = cast::quiet(group);
+    for line in &mut lines {
+        if let Some(place) = foreign.clone().position(|one| one.name == line.name) {
+            line.role = Role::Dashed(FOREIGN_DASHES[place % FOREIGN_DASHES.len()]);
+        }
+        let is_quiet = quiet.iter().any(|one| one.name == line.name);
+        line.role = match line.role {
+            Role::Engine if is_quiet => Role::Quiet(""),
+            Role::Dashed(dashes) if is_quiet => Role::Quiet(dashes),
+            role => role,
+        };
+    }
+    lines
 }
 
 /// The line of a series through these marks, in its colour; `None` without a mark.
@@ -151,6 +183,12 @@ pub fn key(group: &Group<'_>, lines: &[Line]) -> Vec<String> {
         let control = if is_single { "Grey" } else { "Dashed grey" };
         sentences.push(format!("{control}: the A/A arm, which shows the noise."));
     }
+    if lines.iter().any(|line| matches!(line.role, Role::Quiet(_))) {
+        sentences.push("Thin: what else is compared.".to_owned());
+    }
+    if has(Role::Stack) {
+        sentences.push("Thin dashes: the TCP stack alone, both ends on one core.".to_owned());
+    }
     if marks().any(|mark| mark.is_hollow || !mark.strays.is_empty()) {
         sentences.push("Hollow: invalid runs.".to_owned());
     }
@@ -212,8 +250,13 @@ fn role(series: &Series<'_>) -> Role {
         Role::Control
     } else if series.engine == FLOOR {
         Role::Floor
+    } else if series.engine == Engine::Stack {
+        Role::Stack
     } else {
-        Role::Engine
+        match dashes(series.engine) {
+            "" => Role::Engine,
+            dashes => Role::Dashed(dashes),
+        }
     }
 }
 

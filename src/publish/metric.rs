@@ -1,13 +1,25 @@
 //! The numbers that charts and tables show, by name.
 
-use fourtuple_spec::Record;
+use fourtuple_spec::{Mode, Record};
 
 /// A number of one run; `None` where the run has none.
 pub type Metric = fn(&Record) -> Option<f64>;
 
-/// Verified echoes a second.
+/// Verified echoes a second; of churn, connections a second, each opened, echoed on and closed.
 pub fn rate(record: &Record) -> Option<f64> {
-    record.throughput.echoes_per_second
+    let throughput = &record.throughput;
+    match record.case.mode {
+        Mode::Churn => throughput.connections_per_second,
+        Mode::Closed | Mode::Open => throughput.echoes_per_second,
+    }
+}
+
+/// What [`rate`] counts, for an axis.
+pub fn rate_words(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Churn => "connections opened, echoed on and closed a second",
+        Mode::Closed | Mode::Open => "verified echoes a second",
+    }
 }
 
 /// Median latency, nanoseconds.

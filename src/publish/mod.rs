@@ -2,6 +2,7 @@
 //!
 //! Whatever is shown is computed from the records at hand, so that it can be redrawn at any time.
 
+mod cast;
 mod chart;
 mod chart_cpu;
 mod chart_growth;
@@ -22,6 +23,9 @@ mod endpoint;
 mod facts;
 #[cfg(test)]
 pub mod fixture;
+#[cfg(test)]
+mod fixture_comparison;
+mod floor;
 mod format;
 mod frame;
 mod front;

@@ -1,7 +1,9 @@
 //! The colours of a chart on a light and on a dark ground.
 //!
-//! Engines take their colours from the Okabe–Ito palette, which stays apart under the common forms of
-//! colour blindness; on the dark ground each is lightened until it has a contrast of 4.5 or more.
+//! Eight hues, apart under the common forms of colour blindness as far as eight can be (the Okabe–Ito palette,
+//! darkened or lightened until each has a contrast of 4.5 or more to its ground), are for what engines are made
+//! of: each of ours has one, the epolls share one, and so do tokio's runtimes and those on io_uring. Engines of
+//! one hue differ in their dashes.
 
 use fourtuple_spec::Engine;
 
@@ -29,7 +31,7 @@ pub struct Theme {
     pub control: &'static str,
     /// Opacity of an interval's band.
     pub band_opacity: f64,
-    engines: [&'static str; 6],
+    engines: [&'static str; 14],
     parts: [&'static str; 10],
 }
 
@@ -45,7 +47,8 @@ pub const LIGHT: Theme = Theme {
     control: "#8b949e",
     band_opacity: 0.15,
     engines: [
-        "#c94f00", "#0067a8", "#00805c", "#a8518a", "#8a6d00", "#3a8fc2",
+        "#c94f00", "#a8518a", "#8a6d00", "#0067a8", "#2b7cb0", "#4a72c8", "#00805c", "#3d7f2c",
+        "#1a7f95", "#8c5a44", "#a0653e", "#74524a", "#6b6a1a", "#6a737d",
     ],
     parts: [
         "#0072b2", "#56b4e9", "#009e73", "#e69f00", "#cc79a7", "#a6761d", "#b5bcc4", "#7d8791",
@@ -65,7 +68,8 @@ pub const DARK: Theme = Theme {
     control: "#848d97",
     band_opacity: 0.22,
     engines: [
-        "#ff8f4a", "#5eb8f0", "#2fc79b", "#e39ac6", "#e3c13c", "#9ad1f2",
+        "#ff8f4a", "#e39ac6", "#e3c13c", "#5eb8f0", "#9ad1f2", "#8fb4ff", "#2fc79b", "#8fd16a",
+        "#63c7dc", "#c99a86", "#e0b59f", "#b08a7c", "#c2c062", "#9aa5b1",
     ],
     parts: [
         "#2f8fd0", "#7cc7f2", "#27b088", "#e9ac2b", "#d98fb8", "#b98a3c", "#8a949e", "#565f69",
@@ -97,14 +101,21 @@ impl Theme {
         // By name and not by the order of engines, so that a new one changes no other's colour.
         match engine {
             Engine::Uring => self.engines[0],
-            Engine::Epoll => self.engines[1],
-            Engine::Tokio => self.engines[2],
-            Engine::UringPoll => self.engines[3],
-            Engine::UringHybrid => self.engines[4],
+            Engine::UringPoll => self.engines[1],
+            Engine::UringHybrid => self.engines[2],
+            Engine::Epoll => self.engines[3],
+            Engine::EpollEt => self.engines[4],
+            Engine::EpollInRing => self.engines[5],
+            Engine::Tokio => self.engines[6],
+            Engine::TokioMulti => self.engines[7],
+            Engine::Mio => self.engines[8],
+            Engine::Monoio => self.engines[9],
+            Engine::Glommio => self.engines[10],
+            Engine::Compio => self.engines[11],
+            Engine::Threads => self.engines[12],
+            Engine::Foreign => self.engines[13],
             Engine::Spin | Engine::Stack => self.floor,
             Engine::Null => self.control,
-            // Provisional: one colour for each follows with the charts that have them all.
-            _ => self.muted,
         }
     }
 
@@ -120,10 +131,22 @@ impl Theme {
     }
 }
 
+/// The dashes of an engine's line, in SVG's words: what tells it from the others of its hue.
+pub fn dashes(engine: Engine) -> &'static str {
+    match engine {
+        Engine::EpollEt | Engine::TokioMulti | Engine::Glommio => FOREIGN_DASHES[1],
+        Engine::EpollInRing | Engine::Compio => FOREIGN_DASHES[2],
+        _ => "",
+    }
+}
+
+/// The dashes of foreign servers in their order, from which the fifth on begins anew: their names tell.
+pub const FOREIGN_DASHES: [&str; 4] = ["", "9 4", "3 3", "9 3 2 3"];
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fourtuple_spec::engine::PROFILES;
+    use fourtuple_spec::engine::{PROFILES, Role};
 
     /// WCAG 2.2, relative luminance.
     fn luminance(colour: &str) -> f64 {
@@ -147,7 +170,7 @@ mod tests {
     fn every_ink_that_text_is_set_in_can_be_read_on_its_ground() {
         for theme in [LIGHT, DARK] {
             let inks = [theme.text, theme.muted, theme.floor];
-            for ink in inks.iter().chain(&theme.engines[..5]) {
+            for ink in inks.iter().chain(&theme.engines) {
                 let found = contrast(ink, theme.background);
                 assert!(found >= 4.5, "{ink} on {} has {found:.2}", theme.name);
             }
@@ -155,12 +178,18 @@ mod tests {
     }
 
     #[test]
-    fn engines_that_serve_differ_in_colour() {
-        let serving: Vec<_> = PROFILES.iter().filter(|row| row.echoes).collect();
-        for (index, a) in serving.iter().enumerate() {
-            for b in &serving[index + 1..] {
-                assert_ne!(LIGHT.engine(a.engine), LIGHT.engine(b.engine));
+    fn engines_that_are_compared_differ_in_colour_and_ours_in_hue() {
+        let compared = PROFILES
+            .iter()
+            .filter(|row| matches!(row.role, Role::Subject | Role::Baseline));
+        let compared: Vec<_> = compared.collect();
+        for (index, a) in compared.iter().enumerate() {
+            for b in &compared[index + 1..] {
+                for theme in [LIGHT, DARK] {
+                    assert_ne!(theme.engine(a.engine), theme.engine(b.engine));
+                }
             }
+            assert!(a.role == Role::Baseline || dashes(a.engine).is_empty());
         }
     }
 }

@@ -1,11 +1,12 @@
 //! Who is faster: each arm against the reference, paired within repeats, judged by the A/A arm.
 
+use super::floor;
 use super::group::{Group, Series};
 use super::metric;
 use super::point::Point;
-use super::theme::FLOOR;
 use crate::statistics::{self, Interval};
 use fourtuple_spec::Engine;
+use fourtuple_spec::engine::Role;
 use fourtuple_spec::record::Record;
 
 /// The engine that the others are compared with, where it ran.
@@ -138,7 +139,7 @@ pub fn noise_width(group: &Group<'_>, connections: u32) -> Option<f64> {
 }
 
 /// Rates of the valid runs of both points that share a repeat; of several runs of a repeat the last.
-fn pairs(point: &Point<'_>, base: &Point<'_>) -> Vec<(f64, f64)> {
+pub fn pairs(point: &Point<'_>, base: &Point<'_>) -> Vec<(f64, f64)> {
     let mut repeats: Vec<u32> = point.valid_runs().map(|run| run.case.repeat).collect();
     repeats.sort_unstable();
     repeats.dedup();
@@ -184,32 +185,19 @@ fn adjust(comparisons: &mut [Comparison]) {
 }
 
 fn floor_shares(group: &Group<'_>, arms: &[&Series<'_>]) -> Vec<(u32, String, f64)> {
-    let Some(floor) = group.arm(FLOOR) else {
-        return Vec::new();
-    };
-    let valid_rate = |point: &Point<'_>| {
-        point
-            .estimate(metric::rate)
-            .filter(|estimate| !estimate.is_hollow)
-            .map(|estimate| estimate.value)
-    };
     let mut shares = Vec::new();
-    for point in &floor.points {
-        let Some(ceiling) = valid_rate(point) else {
-            continue;
-        };
-        for series in arms {
-            let rate = series.point(point.connections).and_then(valid_rate);
-            shares
-                .extend(rate.map(|rate| (point.connections, series.name.clone(), rate / ceiling)));
-        }
+    for series in arms {
+        let own = floor::shares(group, series).into_iter();
+        shares.extend(own.map(|share| (share.connections, series.name.clone(), share.value)));
     }
+    shares.sort_by_key(|(connections, ..)| *connections);
     shares
 }
 
 /// Whether an arm serves, and is no control and no floor.
 pub fn is_arm(series: &Series<'_>) -> bool {
-    !series.is_control && series.engine != FLOOR && series.engine.profile().echoes
+    let role = series.engine.profile().role;
+    !series.is_control && matches!(role, Role::Subject | Role::Baseline)
 }
 
 #[cfg(test)]
