@@ -18,6 +18,9 @@ pub enum Network {
     Create(BTreeMap<String, String>),
     /// The namespace of another process.
     Join(u32),
+    /// A namespace of its own, as with [`Network::Create`], joined by a veth pair to that of the server, which is
+    /// this process: both are owned by one user namespace.
+    Veth(u32, BTreeMap<String, String>),
     /// The network as it is.
     Host,
 }

@@ -4,17 +4,18 @@ use super::Run;
 use super::events::{Event, Halt, Who};
 use super::process::Process;
 use super::wait::out_of_turn;
-use crate::limits;
+use crate::{limits, network};
 use fourtuple_meter::NetworkCounters;
-use fourtuple_spec::address::PRIVATE_SERVER_PORT;
+use fourtuple_spec::address::{PRIVATE_SERVER_PORT, VETH_SERVER_NETWORK};
 use fourtuple_spec::engine::Descriptors;
 use fourtuple_spec::message::{
     ClientReply, ClientRequest, Failure, Network, ServerReply, ServerRequest,
 };
-use fourtuple_spec::{AddressMode, Case, EndpointState, Engine, NetworkChoice, Peer};
+use fourtuple_spec::{
+    AddressMode, AddressPlan, Case, EndpointState, Engine, NetworkChoice, Path, Peer,
+};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
 use std::time::Duration;
 
 /// From so many connections on a run that holds them gets a table of its own, of one bucket a connection, and no
@@ -41,14 +42,21 @@ impl Run<'_> {
         self.record.granted.server_processes = Some(shard_count);
         let (network, listen) = self.first_network()?;
         let address = self.start_server((0, shard_count), network.clone(), listen)?;
+        let server_pid = self.servers[0].pid();
         let shared = match network {
             Network::Host => Network::Host,
-            _ => Network::Join(self.servers[0].pid()),
+            _ => Network::Join(server_pid),
         };
         for shard in 1..shard_count {
             self.start_server((shard, shard_count), shared.clone(), address)?;
         }
-        self.start_client(shared, address)
+        match (self.case.path, network) {
+            (Path::Veth, Network::Create(sysctls)) => {
+                let target = (VETH_SERVER_NETWORK, address.port()).into();
+                self.start_client(Network::Veth(server_pid, sysctls), target)
+            }
+            _ => self.start_client(shared, address),
+        }
     }
 
     fn start_client_alone(&mut self) -> Result<(), Halt> {
@@ -80,12 +88,18 @@ impl Run<'_> {
             let reason = refusal.map_or("the case asks for the host's", String::as_str);
             return Err(Halt::failed(no_network_for_ghosts(reason)));
         }
+        if self.case.path == Path::Veth {
+            check_veth(&self.case, refusal)?;
+        }
         let granted = &mut self.record.granted;
         granted.network = Some(if is_private { "private" } else { "host" }.to_owned());
         if is_private {
             let listen = (Ipv4Addr::UNSPECIFIED, PRIVATE_SERVER_PORT).into();
             let sysctls = sysctls(&self.case, &has_sysctl);
             granted.settings = sysctls.clone();
+            if self.case.path == Path::Veth {
+                granted.settings.extend(network::veth_settings());
+            }
             return Ok((Network::Create(sysctls), listen));
         }
         if self.case.network == NetworkChoice::Private {
@@ -147,10 +161,19 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Counters of the network in which the run happens: all its processes are in it.
+    /// Counters of the network in which the run happens: all its processes are in it, or, joined by a veth pair,
+    /// the client is in one and the servers in another.
     pub(super) fn network_counters(&self) -> NetworkCounters {
-        let pid = self.subjects.client_pids.first();
-        pid.map_or_else(NetworkCounters::default, |&pid| NetworkCounters::take(pid))
+        let Some(&client) = self.subjects.client_pids.first() else {
+            return NetworkCounters::default();
+        };
+        let counters = NetworkCounters::take(client);
+        match self.subjects.server_pids.first() {
+            Some(&server) if self.case.path == Path::Veth => {
+                sum(counters, NetworkCounters::take(server))
+            }
+            _ => counters,
+        }
     }
 
     /// Reads what everything later is compared with.
@@ -279,7 +302,38 @@ fn cpu_mask(cpus: impl Iterator<Item = u32>) -> String {
 
 /// Whether this kernel has such a setting at all.
 fn has_sysctl(name: &str) -> bool {
-    Path::new("/proc/sys").join(name.replace('.', "/")).exists()
+    std::path::Path::new("/proc/sys")
+        .join(name.replace('.', "/"))
+        .exists()
+}
+
+/// What two networks have counted together; what one of them does not know is not known.
+fn sum(one: NetworkCounters, other: NetworkCounters) -> NetworkCounters {
+    let add = |one: Option<u64>, other: Option<u64>| Some(one?.saturating_add(other?));
+    NetworkCounters {
+        segments_retransmitted: add(one.segments_retransmitted, other.segments_retransmitted),
+        listen_overflows: add(one.listen_overflows, other.listen_overflows),
+        listen_drops: add(one.listen_drops, other.listen_drops),
+    }
+}
+
+/// A pair of devices takes two networks of the run's own, and has as many addresses as its prefixes.
+fn check_veth(case: &Case, refusal: Option<&String>) -> Result<(), Halt> {
+    if let Some(reason) = refusal {
+        return Err(Halt::failed(format!(
+            "the path veth takes networks of the run's own, and it gets none: {reason}"
+        )));
+    }
+    let target = (VETH_SERVER_NETWORK, PRIVATE_SERVER_PORT).into();
+    let plan = AddressPlan::new(case.addresses, target, case.group_connections);
+    match plan.capacity() {
+        Some(capacity) if case.connections > capacity => Err(Halt::failed(format!(
+            "{} connections in groups of {} take more addresses than a veth pair has, which is enough for \
+             {capacity}: raise group_connections",
+            case.connections, case.group_connections
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// The reason says itself what to do about it.
