@@ -14,8 +14,8 @@ use super::scale::{Scale, linear_ticks, log_bounds, log_ticks};
 use super::svg::{Svg, WIDTH};
 use super::theme::Theme;
 use super::{
-    chart_cpu, chart_growth, chart_held, chart_idle, chart_judges, chart_latency, chart_memory,
-    chart_mix, chart_model,
+    chart_cpu, chart_factors, chart_growth, chart_held, chart_idle, chart_judges, chart_latency,
+    chart_memory, chart_mix, chart_model,
 };
 use super::{chart_open, chart_price, chart_rounds, chart_setup, chart_throughput};
 use fourtuple_spec::Record;
@@ -88,11 +88,16 @@ pub struct RestChart {
 pub const HELD_CHART: &str = "held";
 
 /// Every chart of what is in no group.
-pub const REST_CHARTS: [RestChart; 7] = [
+pub const REST_CHARTS: [RestChart; 8] = [
     RestChart {
         name: HELD_CHART,
         alternative: chart_held::ALTERNATIVE,
         draw: chart_held::of_result,
+    },
+    RestChart {
+        name: "factors",
+        alternative: "Rate with one factor changed, to the default's, one row a setting and one panel a connection count",
+        draw: chart_factors::draw,
     },
     RestChart {
         name: "judges",

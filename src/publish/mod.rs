@@ -3,8 +3,10 @@
 //! Whatever is shown is computed from the records at hand, so that it can be redrawn at any time.
 
 mod cast;
+mod change;
 mod chart;
 mod chart_cpu;
+mod chart_factors;
 mod chart_growth;
 mod chart_held;
 mod chart_idle;
@@ -20,11 +22,14 @@ mod chart_setup;
 mod chart_throughput;
 mod draw;
 mod endpoint;
+mod factors;
 mod facts;
 #[cfg(test)]
 pub mod fixture;
 #[cfg(test)]
 mod fixture_comparison;
+#[cfg(test)]
+mod fixture_factors;
 mod floor;
 mod format;
 mod frame;
@@ -52,6 +57,7 @@ mod share;
 mod sheet;
 mod sheet_ceiling;
 mod sheet_endpoint;
+mod sheet_factors;
 mod sheet_held;
 mod sheet_judges;
 mod sheet_mix;

@@ -3,7 +3,7 @@
 use super::group::{Group, groups};
 use super::model::models;
 use super::sheet::Sheet;
-use super::{sheet_ceiling, sheet_endpoint, sheet_judges, sheet_mix, sheet_model};
+use super::{sheet_ceiling, sheet_endpoint, sheet_factors, sheet_judges, sheet_mix, sheet_model};
 use super::{sheet_open, sheet_price, sheet_rounds, sheet_share};
 use fourtuple_spec::Record;
 
@@ -28,6 +28,7 @@ pub fn of_group(group: &Group<'_>, all: &[Record]) -> Vec<Sheet> {
 pub fn of_rest(records: &[Record]) -> Vec<Sheet> {
     let mut sheets = Vec::new();
     sheets.extend(sheet_ceiling::sheet(records));
+    sheets.extend(sheet_factors::sheet(records));
     sheets.extend(sheet_judges::sheets(records));
     sheets.extend(sheet_open::sheets(records));
     sheets.extend(sheet_endpoint::sheet(&[records]));
