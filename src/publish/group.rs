@@ -170,6 +170,13 @@ impl<'a> Group<'a> {
         usual.or_else(|| all.next())
     }
 
+    /// The other arm of an A/A pair: the same under its own name.
+    pub fn twin(&self, control: &Series<'_>) -> Option<&Series<'a>> {
+        let own = (&control.arm, control.engine, control.client);
+        let mut all = self.series.iter().filter(|one| !one.is_control);
+        all.find(|one| (&one.arm, one.engine, one.client) == own)
+    }
+
     /// The floor: both ends spun, or with ghosts, which have no sockets to spin on, the server's.
     pub fn floor(&self) -> Option<&Series<'a>> {
         let client = match self.shape.peer {

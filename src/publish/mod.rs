@@ -51,6 +51,8 @@ mod point;
 mod price;
 mod readme;
 mod report;
+mod rivals;
+mod rivals_words;
 mod rounds;
 mod scale;
 mod share;

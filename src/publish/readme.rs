@@ -1,10 +1,13 @@
 //! The text of a result: every sentence and every number in it is made from the records.
 
+use super::cast;
 use super::facts;
 use super::format::{MISSING, counted, memory_bytes, percent, ratio, shortened, whole};
 use super::group::{Group, kebab};
 use super::markdown::{self, escape};
 use super::report::{About, Picture};
+use super::rivals::rivals;
+use super::rivals_words;
 use super::sheets;
 use super::svg;
 use super::tables;
@@ -68,7 +71,13 @@ fn section(
         text.push_str(&format!("## {}\n\n", group.shape.words()));
     }
     let level = if has_heading { "###" } else { "##" };
-    if let Some(verdicts) = verdicts(group) {
+    let rivals = rivals(group);
+    if let Some(rivals) = &rivals {
+        text.push_str(&rivals_words::section(group, rivals, level));
+    }
+    // Against the reference alone, of many arms, there would be lines that nobody reads.
+    let is_said = rivals.is_some() && cast::is_crowded(group);
+    if let Some(verdicts) = verdicts(group).filter(|_| !is_said) {
         text.push_str(&format!("{level} Verdict\n\n{}", verdict(&verdicts)));
     }
     if !pictures.is_empty() {

@@ -130,7 +130,7 @@ pub fn compare(
 pub fn noise_width(group: &Group<'_>, connections: u32) -> Option<f64> {
     let controls = group.series.iter().filter(|series| series.is_control);
     let widths = controls.filter_map(|control| {
-        let twin = group.arm(control.engine)?;
+        let twin = group.twin(control)?;
         let pairs = pairs(control.point(connections)?, twin.point(connections)?);
         let interval = statistics::paired_ratio(&pairs)?;
         Some(interval.high.max(1.0 / interval.low))
@@ -157,7 +157,7 @@ pub fn pairs(point: &Point<'_>, base: &Point<'_>) -> Vec<(f64, f64)> {
 
 /// A difference needs an interval without 1, and to lie outside the A/A width; without an A/A arm
 /// nobody knows the noise, so nothing is decided.
-fn judge(interval: &Interval, noise: Option<f64>) -> Verdict {
+pub fn judge(interval: &Interval, noise: Option<f64>) -> Verdict {
     let Some(noise) = noise else {
         return Verdict::Open;
     };
