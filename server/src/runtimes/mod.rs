@@ -47,11 +47,9 @@ struct Parts {
 }
 
 impl Parts {
-    /// Begins the counts, and finds out whether io_uring is to be had: a runtime that is refused says less
-    /// about it, and glommio panics.
+    /// Begins the counts, and finds out whether io_uring is to be had.
     fn new(worker: Worker) -> Result<Self, ServeError> {
-        let ring = Setup::new(1).queues(8, 16).build().map_err(setup_failed)?;
-        drop(ring);
+        try_ring(&worker.stop)?;
         let counters = worker.counters;
         counters.accepted.keep();
         counters.closed.keep();
@@ -73,6 +71,15 @@ impl Parts {
             .map_err(|error| refused("fcntl(F_SETFL)", &error))?;
         Ok(self)
     }
+}
+
+/// Sets a ring up and drops it again: a runtime that is refused one says less about it, and glommio panics. Beside
+/// one more descriptor, because glommio opens an event before it tries what the kernel offers.
+fn try_ring(event: &OwnedFd) -> Result<(), ServeError> {
+    let _beside = rustix::io::fcntl_dupfd_cloexec(event, 0)
+        .map_err(|errno| ServeError::refused("fcntl(F_DUPFD_CLOEXEC)", errno))?;
+    let ring = Setup::new(1).queues(8, 16).build();
+    ring.map(drop).map_err(setup_failed)
 }
 
 /// Accepts until `asked` is ready, then ends the listener and every connection, and returns when the last task
