@@ -4,7 +4,8 @@
 use crate::runtimes::{on_compio, on_glommio, on_monoio};
 use crate::{Counters, Options, ServeError};
 use crate::{
-    epoll, epoll_et, epoll_ring, keeper, null, spin, tasks, uring, uring_hybrid, uring_poll,
+    epoll, epoll_et, epoll_ring, keeper, null, polling, spin, tasks, tasks_multi, threads, uring,
+    uring_hybrid, uring_poll,
 };
 use fourtuple_spec::Engine;
 use fourtuple_spec::factors::Receive;
@@ -62,10 +63,10 @@ pub(crate) fn built(engine: Engine) -> Option<Constructor> {
         Engine::Epoll => Some(epoll::new),
         Engine::EpollEt => Some(epoll_et::new),
         Engine::EpollInRing => Some(epoll_ring::new),
-        Engine::Threads => None,
-        Engine::Mio => None,
+        Engine::Threads => Some(threads::new),
+        Engine::Mio => Some(polling::new),
         Engine::Tokio => Some(tasks::new),
-        Engine::TokioMulti => None,
+        Engine::TokioMulti => Some(tasks_multi::new),
         #[cfg(feature = "runtimes")]
         Engine::Monoio => Some(on_monoio::new),
         #[cfg(feature = "runtimes")]

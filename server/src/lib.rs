@@ -17,6 +17,7 @@ mod leftover;
 mod listen;
 mod null;
 mod outbox;
+mod polling;
 mod rings;
 #[cfg(feature = "runtimes")]
 mod runtimes;
@@ -25,6 +26,9 @@ mod state;
 mod stop;
 mod table;
 mod tasks;
+mod tasks_multi;
+mod thread_limit;
+mod threads;
 mod uring;
 mod uring_hybrid;
 mod uring_poll;

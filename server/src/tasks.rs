@@ -80,13 +80,13 @@ impl Serve for TaskServer {
 /// Deprecated because a `T` may give away or change its descriptor while it is watched. An `OwnedFd`
 /// cannot, and the replacement is an unsafe function, which this crate forbids.
 #[allow(deprecated)]
-fn watch(event: OwnedFd) -> Result<AsyncFd<OwnedFd>, ServeError> {
+pub(crate) fn watch(event: OwnedFd) -> Result<AsyncFd<OwnedFd>, ServeError> {
     AsyncFd::with_interest(event, Interest::READABLE)
         .map_err(|error| refused("the stop event", &error))
 }
 
 /// The next connection, or `None` once the server is asked to stop.
-async fn accept_or_stop(
+pub(crate) async fn accept_or_stop(
     listener: &TcpListener,
     stop: &AsyncFd<OwnedFd>,
 ) -> Option<io::Result<TcpStream>> {
@@ -114,14 +114,14 @@ async fn echo(mut connection: TcpStream, buffer_bytes: usize, counters: Arc<Coun
     counters.closed.add(1);
 }
 
-fn accept_failed(error: &io::Error) -> Result<(), ServeError> {
+pub(crate) fn accept_failed(error: &io::Error) -> Result<(), ServeError> {
     match Errno::from_io_error(error) {
         Some(errno) => accept_refused(errno),
         None => Err(refused("accept", error)),
     }
 }
 
-fn refused(what: &str, error: &io::Error) -> ServeError {
+pub(crate) fn refused(what: &str, error: &io::Error) -> ServeError {
     match Errno::from_io_error(error) {
         Some(errno) => ServeError::refused(what, errno),
         None => ServeError::new(format!("{what}: {error}")),

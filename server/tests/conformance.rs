@@ -99,7 +99,10 @@ engines! {
     epoll_et_spin => Engine::EpollEt { spin: 50 },
     epoll_in_ring => Engine::EpollInRing,
     epoll_in_ring_spin => Engine::EpollInRing { spin: 50 },
+    threads => Engine::Threads,
+    mio => Engine::Mio,
     tokio => Engine::Tokio,
+    tokio_multi => Engine::TokioMulti,
     #[cfg(feature = "runtimes")]
     monoio => Engine::Monoio,
     #[cfg(feature = "runtimes")]
