@@ -171,7 +171,7 @@ fn run(way: Way, scenario: fn(&support::running::Running)) {
 mod scenario {
     use super::support::peer::{Peer, stall};
     use super::support::running::Running;
-    use super::support::{PATIENCE, descriptor_limit};
+    use super::support::{PATIENCE, crowd};
     use std::time::{Duration, Instant};
 
     pub fn one_byte(server: &Running) {
@@ -313,8 +313,9 @@ mod scenario {
     }
 
     pub fn a_thousand_at_once(server: &Running) {
-        // Both ends are in this process; some descriptors are the server's own and the harness's.
-        let count = 1000.min((descriptor_limit() - 100) / 2);
+        let Some(count) = crowd(server.engine) else {
+            return;
+        };
         let mut peers: Vec<_> = (0..count)
             .map(|seed| Peer::connect(server.address, seed))
             .collect();

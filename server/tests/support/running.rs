@@ -16,6 +16,7 @@ static TURN: Mutex<()> = Mutex::new(());
 
 /// A server that serves.
 pub struct Running {
+    pub engine: Engine,
     pub address: SocketAddr,
     pub counters: Arc<Counters>,
     pub stopper: Stopper,
@@ -42,6 +43,7 @@ pub fn options(engine: Engine, listen: &str) -> Options {
 /// Starts a server, or returns why it could not be bound.
 pub fn start(options: Options) -> Result<Running, ServeError> {
     // A test that failed has poisoned the lock; it says nothing about the next one.
+    let engine = options.engine;
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let (bound_sender, bound) = channel();
     let (ended_sender, ended) = channel();
@@ -58,6 +60,7 @@ pub fn start(options: Options) -> Result<Running, ServeError> {
     });
     let (address, counters, stopper) = bound.recv_timeout(PATIENCE).expect("bind returns")?;
     Ok(Running {
+        engine,
         address,
         counters,
         stopper,
