@@ -14,10 +14,10 @@ use super::scale::{Scale, linear_ticks, log_bounds, log_ticks};
 use super::svg::{Svg, WIDTH};
 use super::theme::Theme;
 use super::{
-    chart_cpu, chart_factors, chart_growth, chart_held, chart_idle, chart_judges, chart_latency,
-    chart_memory, chart_mix, chart_model,
+    chart_comparison, chart_cpu, chart_factors, chart_growth, chart_held, chart_idle, chart_judges,
+    chart_latency, chart_memory, chart_mix, chart_model,
 };
-use super::{chart_open, chart_price, chart_rounds, chart_setup, chart_throughput};
+use super::{chart_open, chart_price, chart_rounds, chart_setup, chart_shape, chart_throughput};
 use fourtuple_spec::Record;
 
 /// One chart: what it is called and who draws it.
@@ -31,11 +31,16 @@ pub struct Chart {
 }
 
 /// Every chart, in the order in which a report shows them.
-pub const CHARTS: [Chart; 8] = [
+pub const CHARTS: [Chart; 9] = [
     Chart {
         name: "throughput",
         alternative: "Verified echoes a second against connections, one line an engine",
         draw: chart_throughput::draw,
+    },
+    Chart {
+        name: "comparison",
+        alternative: "Every engine at every count: rates as shares of the best, and CPU an echo",
+        draw: chart_comparison::draw,
     },
     Chart {
         name: "latency",
@@ -88,7 +93,7 @@ pub struct RestChart {
 pub const HELD_CHART: &str = "held";
 
 /// Every chart of what is in no group.
-pub const REST_CHARTS: [RestChart; 8] = [
+pub const REST_CHARTS: [RestChart; 10] = [
     RestChart {
         name: HELD_CHART,
         alternative: chart_held::ALTERNATIVE,
@@ -98,6 +103,16 @@ pub const REST_CHARTS: [RestChart; 8] = [
         name: "factors",
         alternative: "Rate with one factor changed, to the default's, one row a setting and one panel a connection count",
         draw: chart_factors::draw,
+    },
+    RestChart {
+        name: "sizes",
+        alternative: "Verified echoes a second against the size of messages, and the share of the fastest engine",
+        draw: chart_shape::sizes,
+    },
+    RestChart {
+        name: "depths",
+        alternative: "Verified echoes a second against messages in flight, and the share of the fastest engine",
+        draw: chart_shape::depths,
     },
     RestChart {
         name: "judges",

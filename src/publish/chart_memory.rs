@@ -5,6 +5,7 @@ use super::format;
 use super::frame::{self, MARGIN, SMALL};
 use super::group::{Group, Series};
 use super::labels::text_width;
+use super::ramp;
 use super::scale::{Scale, linear_ticks};
 use super::stack::{self, Segment, Stack};
 use super::svg::{Anchor, Span, Stroke, Svg, WIDTH};
@@ -147,7 +148,7 @@ fn value(svg: &mut Svg, segment: &Segment, centre: f64, room: f64, middle: f64) 
     let ink = if is_hatched {
         theme.text
     } else {
-        ink_on(theme.part(segment.part))
+        ramp::ink_on(theme.part(segment.part))
     };
     let span = Span {
         content: &text,
@@ -156,17 +157,6 @@ fn value(svg: &mut Svg, segment: &Segment, centre: f64, room: f64, middle: f64) 
         is_bold: false,
     };
     svg.spans(centre, middle + 4.5, Anchor::Middle, is_hatched, &[span]);
-}
-
-/// Dark ink on light colours, light ink on dark ones.
-fn ink_on(colour: &str) -> &'static str {
-    let channel = |at: usize| f64::from(u8::from_str_radix(&colour[at..at + 2], 16).unwrap_or(0));
-    let brightness = 0.299 * channel(1) + 0.587 * channel(3) + 0.114 * channel(5);
-    if brightness > 118.0 {
-        "#101418"
-    } else {
-        "#ffffff"
-    }
 }
 
 fn captions(group: &Group<'_>, stacks: &[Stack]) -> Vec<String> {
