@@ -381,6 +381,34 @@ mod tests {
     }
 
     #[test]
+    fn a_veth_pair_takes_own_networks_and_has_so_many_addresses() {
+        let mut case = case(Peer::Kernel);
+        (case.connections, case.group_connections) = (655_341, 10);
+        let refused = |case: &Case, refusal: Option<&String>| match check_veth(case, refusal) {
+            Err(Halt::Failed(failure)) => failure.error,
+            other => panic!("{other:?}"),
+        };
+        let error = refused(&case, None);
+        assert!(error.contains("655340: raise group_connections"), "{error}");
+        case.connections -= 1;
+        assert!(check_veth(&case, None).is_ok());
+        let error = refused(&case, Some(&"nobody may".to_owned()));
+        assert!(error.contains("nobody may"), "{error}");
+    }
+
+    #[test]
+    fn what_one_of_two_networks_does_not_know_is_not_known() {
+        let one = NetworkCounters {
+            segments_retransmitted: Some(2),
+            listen_overflows: Some(1),
+            listen_drops: None,
+        };
+        let both = sum(one, one);
+        assert_eq!(both.segments_retransmitted, Some(4));
+        assert_eq!((both.listen_overflows, both.listen_drops), (Some(2), None));
+    }
+
+    #[test]
     fn what_only_holds_is_steered_over_all_cores() {
         let mut held = case(Peer::Ghost);
         held.measure_ms = 0;
