@@ -26,7 +26,8 @@ const MANY_RINGS: u32 = 4;
 /// Queues of each of many rings, submissions and completions: their memory counts against a
 /// connection's, and where more is in flight than fits, it is taken in several goes.
 const QUEUES_OF_MANY: (u32, u32) = (512, 4096);
-/// Where several messages may come at once, a buffer holds so many bytes of them.
+/// Where several messages may come at once, a buffer holds so many bytes of them. All buffers go through the
+/// caches in turn, so none is larger than what can come at once.
 const BUFFER_BYTES: u32 = 2048;
 /// Below it, what a buffer costs beside its bytes would be more.
 const BUFFER_BYTES_MIN: u32 = 256;
@@ -106,8 +107,7 @@ impl UringLoad {
                 .queues(submissions, completions)
                 .buffers(BUFFERS_OF_MANY, fitted_buffer_bytes(&self.case))
         } else {
-            let bytes = self.case.message_bytes;
-            setup.buffers(BUFFERS, bytes.clamp(BUFFER_BYTES, BUFFER_BYTES_MAX))
+            setup.buffers(BUFFERS, fitted_buffer_bytes(&self.case))
         };
         let ring: Ring = setup.build()?;
         self.rings.push(ring)?;
