@@ -129,7 +129,7 @@ fn a_burst_is_one_slice_of_turns() {
 #[test]
 fn many_begin_at_once() {
     // More than are begun between two looks at what has come.
-    assert_bursts(&case(300, 300, 1));
+    assert_bursts(&case(150, 150, 1));
 }
 
 #[test]
