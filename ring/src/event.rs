@@ -37,6 +37,8 @@ pub enum Readiness {
 pub enum Sent {
     /// A received buffer.
     Lease(Lease),
+    /// A received buffer from which the kernel still reads: the ring takes it back by itself.
+    Lent,
     /// Heap bytes.
     Owned(Vec<u8>),
     /// The ring's pattern, which it keeps.

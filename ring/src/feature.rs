@@ -21,6 +21,16 @@ pub enum Feature {
     RegisteredRing,
     /// One receive request, many receives (6.0).
     ReceiveMultishot,
+    /// Receives take a buffer piece by piece (6.12).
+    BuffersIncremental,
+    /// Each slot has a registered buffer of its own (5.19, as it is done here).
+    BuffersFixed,
+    /// One receive fills several buffers (6.10).
+    ReceiveBundle,
+    /// Received buffers are sent without a copy (6.0).
+    SendZeroCopy,
+    /// One send takes several buffers (6.10).
+    SendBundle,
     /// Sockets are made, bound and set through the ring, without process descriptors (6.11).
     RingSockets,
 }
@@ -50,6 +60,11 @@ impl Feature {
             Self::NoSqArray => "no-sqarray",
             Self::RegisteredRing => "registered-ring",
             Self::ReceiveMultishot => "recv-multishot",
+            Self::BuffersIncremental => "buffers-incremental",
+            Self::BuffersFixed => "buffers-fixed",
+            Self::ReceiveBundle => "recv-bundle",
+            Self::SendZeroCopy => "send-zero-copy",
+            Self::SendBundle => "send-bundle",
             Self::RingSockets => "ring-sockets",
         }
     }
@@ -59,11 +74,13 @@ impl Feature {
         match self {
             Self::SubmissionPolling => "5.11",
             Self::SubmitAll | Self::RegisteredRing => "5.18",
-            Self::TaskrunFlag | Self::CoopTaskrun => "5.19",
-            Self::SingleIssuer | Self::ReceiveMultishot => "6.0",
+            Self::TaskrunFlag | Self::CoopTaskrun | Self::BuffersFixed => "5.19",
+            Self::SingleIssuer | Self::ReceiveMultishot | Self::SendZeroCopy => "6.0",
             Self::DeferTaskrun => "6.1",
             Self::NoSqArray => "6.6",
+            Self::ReceiveBundle | Self::SendBundle => "6.10",
             Self::RingSockets => "6.11",
+            Self::BuffersIncremental => "6.12",
         }
     }
 }

@@ -18,19 +18,25 @@
 compile_error!("io_uring is Linux only");
 
 mod buffers;
+mod bundles;
 mod connect;
 mod drain;
+mod entries;
 mod epoll;
 mod errno;
 mod event;
 mod feature;
+mod fixed;
+mod incremental;
 mod inodes;
 mod memory;
 mod operations;
 mod packets;
 mod pages;
 mod plain;
+mod receiving;
 mod ring;
+mod sends;
 mod set;
 mod setup;
 mod token;

@@ -1,6 +1,6 @@
 //! The requests that a ring makes, each with the memory that it names.
 
-use crate::buffers::Lease;
+use crate::buffers::{Buffers, Lease};
 use crate::ring::{Ring, RingError};
 use crate::token::{ATTACHMENTS_MAX, Operation, Slot, Token};
 use io_uring::types::{CancelBuilder, DestinationSlot, Fd, Fixed, Timespec};
@@ -30,13 +30,14 @@ pub(crate) const HUNG_UP_MASK: u32 = (libc::POLLRDHUP | libc::POLLHUP | libc::PO
 
 const RECVSEND_POLL_FIRST: u16 = 1 << 0;
 const RECV_MULTISHOT: u16 = 1 << 1;
+pub(crate) const RECVSEND_BUNDLE: u16 = 1 << 4;
 const BUFFER_GROUP: u16 = 0;
 /// No slot: for requests that are about no direct descriptor.
 const NO_SLOT: Slot = Slot {
     index: 0,
     generation: 0,
 };
-const SEND_FLAGS: i32 = libc::MSG_WAITALL | libc::MSG_NOSIGNAL;
+pub(crate) const SEND_FLAGS: i32 = libc::MSG_WAITALL | libc::MSG_NOSIGNAL;
 
 /// A socket address in the kernel's form.
 #[repr(C)]
@@ -133,13 +134,13 @@ impl Ring {
         self.push_receive(slot, self.multishot(), 0)
     }
 
-    /// What asks for many receives, where the kernel can.
+    /// What asks for many receives, where the kernel can, and for bundles, where those are wanted.
     #[inline]
     fn multishot(&self) -> u16 {
         if self.has_receive_multishot {
-            RECV_MULTISHOT
+            RECV_MULTISHOT | self.bundle_flag
         } else {
-            0
+            self.bundle_flag
         }
     }
 
@@ -161,9 +162,7 @@ impl Ring {
     #[inline]
     fn push_receive(&mut self, slot: Slot, priority: u16, flags: i32) -> Result<(), RingError> {
         if self.buffers.is_none() {
-            return Err(RingError::Misuse(
-                "this ring has no buffers to receive into",
-            ));
+            return self.receive_fixed(slot);
         }
         self.reserve(1)?;
         let entry = opcode::Recv::new(file(slot), std::ptr::null_mut(), 0)
@@ -242,24 +241,43 @@ impl Ring {
         Ok(())
     }
 
-    /// What a lease holds.
+    /// What a lease holds, which is in one piece.
+    ///
+    /// # Panics
+    /// It may be in several where bundles are received: [`Ring::append`] takes any.
     pub fn bytes(&self, lease: &Lease) -> &[u8] {
-        self.buffers
-            .as_ref()
-            .expect("a lease comes from buffers")
-            .bytes(lease)
+        match (&self.buffers, &self.fixed) {
+            (Some(buffers), _) => buffers.bytes(lease),
+            (None, Some(fixed)) => fixed.bytes(lease),
+            (None, None) => unreachable!("a lease comes from buffers"),
+        }
     }
 
     /// Gives a buffer back to the kernel.
     #[inline]
     pub fn recycle(&mut self, lease: Lease) {
-        self.buffers
-            .as_mut()
-            .expect("a lease comes from buffers")
-            .recycle(lease);
+        match (&mut self.buffers, &mut self.fixed) {
+            (Some(buffers), _) => buffers.recycle(lease),
+            (None, Some(fixed)) => fixed.recycle(lease),
+            (None, None) => unreachable!("a lease comes from buffers"),
+        }
     }
 
-    /// Buffers that the kernel can pick from, and all that there are.
+    /// The provided buffers, of a ring that has given a lease of them.
+    pub(crate) fn buffers(&mut self) -> &mut Buffers {
+        self.buffers.as_mut().expect("a lease comes from buffers")
+    }
+
+    /// Bytes of a lease that is being sent.
+    pub(crate) fn lent_bytes(&self, lent: u32) -> u32 {
+        match (&self.buffers, &self.fixed) {
+            (Some(buffers), _) => buffers.lent_bytes(lent),
+            (None, Some(fixed)) => fixed.lent_bytes(lent),
+            (None, None) => 0,
+        }
+    }
+
+    /// Buffers that the kernel can pick from, and all that there are: none, where each slot has its own.
     #[inline]
     pub fn buffers_free(&self) -> (u16, u16) {
         self.buffers
@@ -278,8 +296,11 @@ impl Ring {
     #[inline]
     pub fn send_lease(&mut self, slot: Slot, lease: Lease) -> Result<(), RingError> {
         self.reserve(1)?;
+        if !self.has_plain_sends {
+            return self.send_lent(slot, lease);
+        }
         let buffers = self.buffers.as_ref().expect("a lease comes from buffers");
-        let address = buffers.address(lease.buffer);
+        let address = buffers.address(&lease);
         let entry = opcode::Send::new(file(slot), address, lease.bytes).flags(SEND_FLAGS);
         self.push(
             entry.build(),
@@ -460,7 +481,7 @@ pub(crate) fn file(slot: Slot) -> Fd {
     Fd(slot.index as i32)
 }
 
-fn token(operation: Operation, slot: Slot, attachment: u32) -> Token {
+pub(crate) fn token(operation: Operation, slot: Slot, attachment: u32) -> Token {
     Token {
         operation,
         slot,

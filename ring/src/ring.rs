@@ -4,8 +4,10 @@ use crate::buffers::Buffers;
 use crate::connect::{ConnectFailure, ConnectStep, last_errno};
 use crate::event::{Event, Readiness, Received, Sent, Shot};
 use crate::feature::FeatureGrant;
+use crate::fixed::Fixed;
 use crate::operations::{Address, HUNG_UP_MASK, OwnedSends};
 use crate::plain::PlainDescriptors;
+use crate::sends::ZeroCopy;
 use crate::token::{Operation, SLOTS_MAX, Slot, Token};
 use io_uring::types::Timespec;
 use io_uring::{IoUring, cqueue, squeue};
@@ -33,6 +35,14 @@ pub struct Ring {
     pub(crate) io: IoUring,
     pub(crate) registered_index: Option<u32>,
     pub(crate) buffers: Option<Buffers>,
+    /// Registered buffers, where there are no provided ones.
+    pub(crate) fixed: Option<Fixed>,
+    /// Leases are sent without a copy.
+    pub(crate) zero_copy: Option<ZeroCopy>,
+    /// A lease is a whole buffer, and is sent as a copy.
+    pub(crate) has_plain_sends: bool,
+    /// What asks for several buffers a receive.
+    pub(crate) bundle_flag: u16,
     /// Buffers that receives which do not wait will take, if there is data for all of them.
     pub(crate) claimed: u32,
     pub(crate) owned_sends: OwnedSends,
@@ -106,6 +116,15 @@ pub enum RingError {
     /// The kernel takes no more requests.
     #[error("the submission queue stays full: the kernel takes no request (out of memory?)")]
     Stuck,
+    /// Memory could not be registered because it would be locked.
+    #[error("registering buffers: ENOMEM: what is registered is locked, and RLIMIT_MEMLOCK is {}: raise it with `ulimit -l`", .limit.map_or("unlimited".to_owned(), |bytes| format!("{bytes} bytes")))]
+    Locked {
+        /// The limit, in bytes.
+        limit: Option<u64>,
+    },
+    /// Memory could not be registered.
+    #[error("io_uring_register: {}", crate::errno::name(*.0))]
+    Register(Errno),
     /// The slot, buffer or range is not this ring's.
     #[error("{0}")]
     Misuse(&'static str),
@@ -441,9 +460,12 @@ impl Ring {
                 self.claimed -= token.attachment;
                 Some(self.received(slot, value, entry.flags(), shot))
             }
+            Operation::SendLease if !self.has_plain_sends => {
+                self.lent_sent(token, value, entry.flags(), shot)
+            }
             Operation::SendLease => {
                 let buffers = self.buffers.as_ref()?;
-                let lease = buffers.return_lease(token.attachment as u16);
+                let lease = buffers.return_whole(token.attachment as u16);
                 Some(sent(slot, Sent::Lease(lease), value))
             }
             Operation::SendOwned => {
@@ -501,21 +523,15 @@ impl Ring {
         let buffer = cqueue::buffer_select(flags);
         let result = match (value, buffer, &mut self.buffers) {
             (Ok(bytes), Some(buffer), Some(buffers)) => {
-                let lease = buffers.lease(buffer, bytes, cqueue::sock_nonempty(flags));
-                if bytes == 0 {
-                    buffers.recycle(lease);
-                    Ok(Received::End)
-                } else {
-                    Ok(Received::Data(lease))
-                }
+                let lease = buffers.received(buffer, bytes, flags);
+                Ok(lease.map_or(Received::End, Received::Data))
             }
             (Err(errno), Some(buffer), Some(buffers)) => {
-                let lease = buffers.lease(buffer, 0, false);
-                buffers.recycle(lease);
+                let none = buffers.received(buffer, 0, flags);
+                debug_assert!(none.is_none(), "an error brings nothing");
                 Err(errno)
             }
-            (Ok(_), ..) => Ok(Received::End),
-            (Err(errno), ..) => Err(errno),
+            (value, ..) => self.received_fixed(slot, value),
         };
         self.counters.no_buffers += u64::from(result == Err(Errno::NOBUFS));
         Event::Received { slot, result, shot }
@@ -535,7 +551,7 @@ impl Ring {
     }
 }
 
-fn sent(slot: Slot, memory: Sent, value: Result<u32, Errno>) -> Event {
+pub(crate) fn sent(slot: Slot, memory: Sent, value: Result<u32, Errno>) -> Event {
     let result = value.map(|bytes| bytes as usize);
     Event::Sent {
         slot,

@@ -1,11 +1,11 @@
 //! Setting a ring up: ask for everything, take what the kernel grants, and say what it did not.
 
-use crate::buffers::Buffers;
 use crate::connect::last_errno;
 use crate::feature::{Feature, FeatureGrant};
 use crate::operations::OwnedSends;
 use crate::plain::PlainDescriptors;
-use crate::ring::{Ring, RingCounters, table_slots_max};
+use crate::receiving::Receiving;
+use crate::ring::{Ring, RingCounters, RingError, table_slots_max};
 use io_uring::{IoUring, Probe, opcode};
 use rustix::io::Errno;
 use std::collections::VecDeque;
@@ -39,7 +39,7 @@ pub struct Setup {
     slots: u32,
     submission_entries: u32,
     completion_entries: u32,
-    buffers: Option<(u16, u32)>,
+    pub(crate) receiving: Receiving,
     pattern: Option<Arc<[u8]>>,
     without: Vec<Feature>,
     taskrun: Taskrun,
@@ -121,6 +121,9 @@ pub enum SetupError {
         /// How.
         errno: Errno,
     },
+    /// No leave to lock memory, or something else in the way of registering it.
+    #[error("{0}")]
+    Buffers(RingError),
     /// The words were wrong.
     #[error("{0}")]
     Misuse(&'static str),
@@ -133,7 +136,7 @@ impl Setup {
             slots,
             submission_entries: 1024,
             completion_entries: 4096,
-            buffers: None,
+            receiving: Receiving::default(),
             pattern: None,
             without: Vec::new(),
             taskrun: Taskrun::default(),
@@ -169,12 +172,6 @@ impl Setup {
         self
     }
 
-    /// Provided buffers to receive into: a power of two of them, at most 32,768, of so many bytes.
-    pub fn buffers(mut self, count: u16, buffer_bytes: u32) -> Self {
-        self.buffers = Some((count, buffer_bytes));
-        self
-    }
-
     /// Constant bytes to send from.
     pub fn pattern(mut self, pattern: Arc<[u8]>) -> Self {
         self.pattern = Some(pattern);
@@ -187,16 +184,17 @@ impl Setup {
         self
     }
 
+    pub(crate) fn leaves_out(&self, feature: Feature) -> bool {
+        self.without.contains(&feature)
+    }
+
+    pub(crate) fn slots(&self) -> u32 {
+        self.slots
+    }
+
     /// Sets the ring up. It belongs to the calling thread from now on.
     pub fn build(self) -> Result<Ring, SetupError> {
-        if self
-            .buffers
-            .is_some_and(|(count, bytes)| !count.is_power_of_two() || count > 1 << 15 || bytes == 0)
-        {
-            return Err(SetupError::Misuse(
-                "buffers must be a power of two, at most 32,768, and not empty",
-            ));
-        }
+        self.receiving.check()?;
         let limit = table_slots_max();
         if self.slots == 0 || self.slots > limit {
             return Err(SetupError::Table {
@@ -212,7 +210,7 @@ impl Setup {
                 .register_files_sparse(self.slots)
                 .map_err(|error| os("io_uring_register(files)", &error))?;
         }
-        let buffers = self.register_buffers(&io)?;
+        let received = self.register_buffers(&io, &probe, &mut grants)?;
         let registered_index = self.register_ring(&io, &mut grants);
         let has_receive_multishot = self.grant(
             &mut grants,
@@ -229,7 +227,11 @@ impl Setup {
             addresses: Vec::with_capacity(io.params().sq_entries() as usize * 2),
             io,
             registered_index,
-            buffers,
+            has_plain_sends: received.has_plain_sends(),
+            buffers: received.buffers,
+            fixed: received.fixed,
+            zero_copy: received.zero_copy,
+            bundle_flag: received.bundle_flag,
             claimed: 0,
             owned_sends: OwnedSends::default(),
             pattern: self.pattern,
@@ -321,27 +323,6 @@ impl Setup {
         builder.build(self.submission_entries)
     }
 
-    fn register_buffers(&self, io: &IoUring) -> Result<Option<Buffers>, SetupError> {
-        let Some((count, buffer_bytes)) = self.buffers else {
-            return Ok(None);
-        };
-        let buffers = Buffers::new(count, buffer_bytes).map_err(|error| os("mmap", &error))?;
-        // SAFETY: the entries are page-aligned and hold `count` of them; the ring owns the mapping and
-        // drops it after its descriptor, when nothing is in flight.
-        let registered = unsafe {
-            io.submitter()
-                .register_buf_ring_with_flags(buffers.entries_address(), count, 0, 0)
-        };
-        match registered {
-            Ok(()) => Ok(Some(buffers)),
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Err(SetupError::TooOld {
-                what: "provided-buffer rings",
-                since: "5.19",
-            }),
-            Err(error) => Err(os("io_uring_register(buffer ring)", &error)),
-        }
-    }
-
     /// A thread has room for 16 registered rings; past that the ring's own descriptor is used.
     fn register_ring(&self, io: &IoUring, grants: &mut Vec<FeatureGrant>) -> Option<u32> {
         let feature = Feature::RegisteredRing;
@@ -375,7 +356,12 @@ impl Setup {
         index
     }
 
-    fn grant(&self, grants: &mut Vec<FeatureGrant>, feature: Feature, is_there: bool) -> bool {
+    pub(crate) fn grant(
+        &self,
+        grants: &mut Vec<FeatureGrant>,
+        feature: Feature,
+        is_there: bool,
+    ) -> bool {
         let is_left_out = self.without.contains(&feature);
         grants.push(if is_left_out {
             left_out(feature)
@@ -439,7 +425,7 @@ fn setup_error(error: &std::io::Error) -> SetupError {
     }
 }
 
-fn os(call: &'static str, error: &std::io::Error) -> SetupError {
+pub(crate) fn os(call: &'static str, error: &std::io::Error) -> SetupError {
     match Errno::from_io_error(error).unwrap_or(Errno::IO) {
         Errno::NOMEM => SetupError::Memory { call },
         errno @ (Errno::MFILE | Errno::NFILE) => SetupError::Descriptors {
