@@ -7,7 +7,7 @@
 
 use crate::ServeError;
 use crate::listen::BACKLOG;
-use fourtuple_ring::{Errno, Ring, RingSet, Shot, Slot};
+use fourtuple_ring::{Errno, Ring, RingError, RingSet, Shot, Slot};
 use fourtuple_spec::factors::Accept;
 use std::net::TcpListener;
 use std::os::fd::AsFd;
@@ -163,13 +163,20 @@ impl Acceptor {
 }
 
 /// A ring that cannot go on takes its server with it.
-pub(crate) fn ring_failed(error: fourtuple_ring::RingError) -> ServeError {
-    ServeError::new(error.to_string())
+pub(crate) fn ring_failed(error: RingError) -> ServeError {
+    match &error {
+        RingError::Locked { .. } => ServeError::limited("RLIMIT_MEMLOCK", error.to_string()),
+        _ => ServeError::new(error.to_string()),
+    }
 }
 
 /// A ring that could not be set up.
 pub(crate) fn setup_failed(error: fourtuple_ring::SetupError) -> ServeError {
     use fourtuple_ring::SetupError;
+    let error = match error {
+        SetupError::Buffers(error) => return ring_failed(error),
+        error => error,
+    };
     let text = format!("{error}. The engines epoll, tokio and spin do without io_uring");
     let limiter = match &error {
         SetupError::Table { .. } | SetupError::Descriptors { .. } => Some("RLIMIT_NOFILE"),

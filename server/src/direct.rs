@@ -4,7 +4,7 @@ use crate::acceptor::{MULTISHOT_ROOM, ring_failed, setup_failed};
 use crate::engine::buffer_bytes;
 use crate::{Options, ServeError};
 use fourtuple_ring::{Feature, FeatureGrant, Ring, Setup, Taskrun, table_slots_max};
-use fourtuple_spec::factors::{self, DescriptorKind};
+use fourtuple_spec::factors::{self, Buffers, DescriptorKind, Receive};
 use fourtuple_spec::record::Grant;
 use std::time::Duration;
 
@@ -24,6 +24,10 @@ const BUFFERS: u16 = 256;
 /// A turn that passes round a million connections makes thousands of one ring's busy at once: with 64
 /// buffers as many receives as echoes found none.
 const BUFFERS_OF_MANY: u16 = 128;
+/// Buffers of a ring that are taken piece by piece: few and large, because the kernel goes on with one for as long
+/// as it has room. Together they are as many bytes as those that are taken whole, so that the memory which a turn
+/// passes through is the same; a slow peer keeps a sixteenth of it with one message.
+const INCREMENTAL_BUFFERS: u16 = 16;
 /// How long the kernel thread that takes submissions looks for more before it sleeps: longer than any pause
 /// of a server that has work.
 const POLLING_IDLE: Duration = Duration::from_millis(50);
@@ -73,6 +77,26 @@ fn build(options: &Options, setup: Setup) -> Result<Ring, ServeError> {
             "taskrun",
         ),
         (factors.sqpoll, Feature::SubmissionPolling, "sqpoll"),
+        (
+            factors.recv == Receive::Bundle,
+            Feature::ReceiveBundle,
+            "recv",
+        ),
+        (
+            factors.buffers == Buffers::RingIncremental,
+            Feature::BuffersIncremental,
+            "buffers",
+        ),
+        (
+            factors.buffers == Buffers::Fixed,
+            Feature::BuffersFixed,
+            "buffers",
+        ),
+        (
+            factors.send == factors::Send::ZeroCopy,
+            Feature::SendZeroCopy,
+            "send",
+        ),
     ];
     for (is_asked, feature, factor) in asked {
         let is_granted = |grant: &FeatureGrant| grant.feature == feature && grant.refused.is_none();
@@ -105,7 +129,30 @@ pub(crate) fn receiving_ring(options: &Options) -> Result<Ring, ServeError> {
         (BUFFERS, BUFFER_BYTES_MIN)
     };
     let bytes = buffer_bytes(options.message_bytes, bytes_min) as u32;
-    build(options, setup(options).buffers(buffers, bytes))
+    build(options, receiving(options, setup(options), buffers, bytes))
+}
+
+/// Has a ring receive and send as the factors say: into as much memory as `buffers` of so many bytes are, or into
+/// one of them for each connection.
+fn receiving(options: &Options, setup: Setup, buffers: u16, bytes: u32) -> Setup {
+    let factors = &options.factors;
+    let setup = match (factors.buffers, factors.recv) {
+        (Buffers::Fixed, _) => setup.fixed_buffers(bytes),
+        (Buffers::RingIncremental, _) => {
+            let each = u32::from(buffers / INCREMENTAL_BUFFERS) * bytes;
+            setup.incremental_buffers(INCREMENTAL_BUFFERS, each)
+        }
+        (Buffers::Ring, Receive::Bundle) => setup.bundled_buffers(buffers, bytes),
+        (Buffers::Ring, _) => setup.buffers(buffers, bytes),
+    };
+    let setup = match factors.recv {
+        Receive::Oneshot => setup.without(Feature::ReceiveMultishot),
+        _ => setup,
+    };
+    match factors.send {
+        factors::Send::ZeroCopy => setup.zero_copy_sends(),
+        _ => setup,
+    }
 }
 
 /// Slots of one ring's table: as many as the expected connections need with room for multishot

@@ -50,7 +50,7 @@ impl Outbox {
             return send(ring, state, slot, lease);
         }
         let gathered = self.gathered.entry((ring_index, slot.index())).or_default();
-        gathered.extend_from_slice(ring.bytes(&lease));
+        ring.append(&lease, 0, gathered);
         ring.recycle(lease);
         state.set(State::GATHERED);
         if gathered.len() >= GATHERED_BYTES_MAX && !state.has(State::PAUSED) {
@@ -97,9 +97,7 @@ pub(crate) fn send(
     if free >= all / 4 {
         return ring.send_lease(slot, lease).map_err(ring_failed);
     }
-    let copy = ring.bytes(&lease).to_vec();
-    ring.recycle(lease);
-    ring.send_owned(slot, copy).map_err(ring_failed)
+    ring.send_rest(slot, lease, 0).map_err(ring_failed)
 }
 
 /// Takes back the memory of a send that has ended, and sends what it left. The kernel was asked for
@@ -112,27 +110,32 @@ pub(crate) fn sent(
     memory: Sent,
     result: Result<usize, Errno>,
 ) -> Result<(), ServeError> {
-    let unsent = |bytes: &[u8]| match result {
-        Ok(sent) if sent < bytes.len() => Some(bytes[sent..].to_vec()),
-        _ => None,
-    };
-    let mut rest = None;
-    match memory {
-        Sent::Lease(lease) => {
-            rest = unsent(ring.bytes(&lease));
-            ring.recycle(lease);
+    match (memory, result) {
+        (Sent::Lease(lease), Ok(sent)) if sent < lease.bytes() => {
+            return ring.send_rest(slot, lease, sent).map_err(ring_failed);
         }
-        Sent::Owned(bytes) => rest = unsent(&bytes),
-        Sent::Pattern => {}
-    }
-    if let Some(rest) = rest {
-        return ring.send_owned(slot, rest).map_err(ring_failed);
+        (Sent::Owned(bytes), Ok(sent)) if sent < bytes.len() => {
+            let rest = bytes[sent..].to_vec();
+            return ring.send_owned(slot, rest).map_err(ring_failed);
+        }
+        (Sent::Lease(lease), _) => ring.recycle(lease),
+        (Sent::Lent, Err(Errno::NOMEM)) => return Err(not_locked()),
+        (Sent::Lent | Sent::Owned(_) | Sent::Pattern, _) => {}
     }
     state.clear(State::SENDING);
     if result.is_err() {
         state.set(State::BROKEN);
     }
     Ok(())
+}
+
+/// A copy in place of it would be another way to send.
+fn not_locked() -> ServeError {
+    ServeError::limited(
+        "RLIMIT_MEMLOCK",
+        "a send without a copy locks what it sends, and RLIMIT_MEMLOCK is met: raise it with `ulimit -l`, or \
+         leave the factor send out",
+    )
 }
 
 /// Closes a connection once nothing of it is in the kernel.

@@ -11,10 +11,13 @@ use crate::outbox::{self, Outbox, Starved};
 use crate::rings::{self, Rings};
 use crate::state::{PerSlot, State};
 use fourtuple_ring::{Errno, Event, Received, Sent, Shot, Slot};
+use fourtuple_spec::factors::Buffers;
 use fourtuple_spec::record::Grant;
 
 struct Uring {
     rings: Rings,
+    /// What a receive waits for: nothing, or the send from the buffer that it is to receive into.
+    receives_after: u16,
     states: PerSlot<State>,
     outbox: Outbox,
     starved: Starved,
@@ -22,7 +25,12 @@ struct Uring {
 
 /// Prepares the first ring; more follow as its table fills.
 pub(crate) fn new(worker: Worker) -> Result<Box<dyn Serve>, ServeError> {
+    let receives_after = match worker.options.factors.buffers {
+        Buffers::Fixed => State::SENDING,
+        Buffers::Ring | Buffers::RingIncremental => 0,
+    };
     Ok(Box::new(Uring {
+        receives_after,
         rings: Rings::receiving(worker)?,
         states: PerSlot::new(),
         outbox: Outbox::default(),
@@ -142,7 +150,8 @@ impl Uring {
         let state = self.states.at(ring_index, slot);
         self.outbox.flush(ring_index, ring, state, slot)?;
         if !state.is_over() {
-            if !state.has(State::RECEIVING | State::PAUSED | State::STARVED) {
+            const HELD: u16 = State::RECEIVING | State::PAUSED | State::STARVED;
+            if !state.has(HELD | self.receives_after) {
                 self.rings.counters.rearmed.add(1);
                 return self.receive(ring_index, slot);
             }

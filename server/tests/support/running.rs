@@ -79,7 +79,7 @@ pub fn start_or_skip(options: Options) -> Option<Running> {
     };
     // What an older kernel has not, and what an ordinary user may not lock, no test here can ask for.
     let lacks_factor = !factors.is_default()
-        && (error.error.contains("kernel lacks")
+        && (error.error.contains("does not grant")
             || error.limiter.as_deref() == Some("RLIMIT_MEMLOCK"));
     let lacks_ring =
         engine.profile().needs_io_uring && error.limiter.as_deref() == Some("io_uring");
