@@ -4,7 +4,7 @@
 use super::fixture::{control, record};
 use fourtuple_spec::case::Path;
 use fourtuple_spec::factors::*;
-use fourtuple_spec::record::{Cost, Grant, Outcome};
+use fourtuple_spec::record::{Cost, Grant};
 use fourtuple_spec::{Engine, Mode, Record};
 
 /// The connection counts of [`ablations`].
@@ -201,11 +201,5 @@ pub fn costed(mut record: Record) -> Record {
         client_no_buffers: Some(12),
         client_overflows: Some(0),
     };
-    record
-}
-
-/// A run that broke a rule of measuring.
-pub fn invalid(mut record: Record) -> Record {
-    record.outcome = Outcome::Invalid;
     record
 }

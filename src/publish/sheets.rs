@@ -3,8 +3,10 @@
 use super::group::{Group, groups};
 use super::model::models;
 use super::sheet::Sheet;
-use super::{sheet_ceiling, sheet_endpoint, sheet_factors, sheet_judges, sheet_mix, sheet_model};
-use super::{sheet_open, sheet_price, sheet_rounds, sheet_share};
+use super::{
+    sheet_ceiling, sheet_cost, sheet_endpoint, sheet_factors, sheet_judges, sheet_mix, sheet_model,
+};
+use super::{sheet_open, sheet_price, sheet_rounds, sheet_shapes, sheet_share};
 use fourtuple_spec::Record;
 
 /// Everything that a group of ordinary runs has to say about memory, by model and by ledger.
@@ -20,6 +22,7 @@ pub fn of_group(group: &Group<'_>, all: &[Record]) -> Vec<Sheet> {
         sheets.extend(super::ledger::sheet(group));
         sheets.extend(sheet_share::sheet(group, all));
     }
+    sheets.extend(sheet_cost::sheet(group));
     sheets.extend(sheet_rounds::sheet(group));
     sheets
 }
@@ -29,6 +32,7 @@ pub fn of_rest(records: &[Record]) -> Vec<Sheet> {
     let mut sheets = Vec::new();
     sheets.extend(sheet_ceiling::sheet(records));
     sheets.extend(sheet_factors::sheet(records));
+    sheets.extend(sheet_shapes::sheets(records));
     sheets.extend(sheet_judges::sheets(records));
     sheets.extend(sheet_open::sheets(records));
     sheets.extend(sheet_endpoint::sheet(&[records]));
