@@ -194,9 +194,9 @@ pub const PROFILES: [Profile; 17] = [
         feature: None,
         descriptors: Descriptors::Process,
         needs_io_uring: false,
-        kernel_bytes_per_pair: 29000,
-        kernel_bytes_per_endpoint: 25000,
-        user_bytes_per_connection: 14000,
+        kernel_bytes_per_pair: 37500,
+        kernel_bytes_per_endpoint: 33500,
+        user_bytes_per_connection: 14500,
         echoes: true,
     },
     Profile {
@@ -210,7 +210,7 @@ pub const PROFILES: [Profile; 17] = [
         needs_io_uring: false,
         kernel_bytes_per_pair: 8230,
         kernel_bytes_per_endpoint: 4262,
-        user_bytes_per_connection: 40,
+        user_bytes_per_connection: 95,
         echoes: true,
     },
     Profile {
