@@ -68,7 +68,7 @@ impl Counters {
     /// Takes over what a thread has counted, which counts no more.
     pub(crate) fn take_over(&self, share: &Arc<Share>) {
         let mut shares = self.shares();
-        let Some(at) = shares.iter().position(|one| Arc::ptr_eq(one, share)) else {
+        let Some(at) = shares.iter().rposition(|one| Arc::ptr_eq(one, share)) else {
             return;
         };
         shares.swap_remove(at);

@@ -96,3 +96,24 @@ fn refused(error: SetupError) -> ServeError {
         error => setup_failed(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_without_it_is_told_from_one_without_io_uring() {
+        let error = refused(SetupError::TooOld {
+            what: "a ring's wait in epoll (IORING_OP_EPOLL_WAIT)",
+            since: "6.15",
+        });
+        assert_eq!(error.limiter.as_deref(), Some("io_uring"));
+        assert!(
+            error.error.contains("6.15") && error.error.contains("epoll does without"),
+            "{error}"
+        );
+        let error = refused(SetupError::Missing);
+        assert_eq!(error.limiter.as_deref(), Some("io_uring"));
+        assert!(!error.error.contains("6.15"), "{error}");
+    }
+}
