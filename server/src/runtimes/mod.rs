@@ -10,8 +10,8 @@
 //!   queued (monoio), a wait that fails for want of memory (glommio, compio). What is known at the start, and
 //!   what `accept` is refused with, is a [`ServeError`].
 //! - None of them says what it asked of the kernel, so no system calls and no completions are counted.
-//! - They receive into a task's own buffer, which an idle connection keeps as well. No documentation of theirs
-//!   uses provided buffers for an echo, though compio has them.
+//! - They receive into a task's own buffer, which an idle connection keeps as well. No example of theirs
+//!   echoes from provided buffers, though compio has them.
 //!
 //! To build them takes a Rust that compio builds with (0.19.2: 1.95), and for glommio a C compiler, a shell and
 //! `git`, because it builds a liburing of its own.
