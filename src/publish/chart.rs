@@ -17,7 +17,9 @@ use super::{
     chart_comparison, chart_cpu, chart_factors, chart_growth, chart_held, chart_idle, chart_judges,
     chart_latency, chart_memory, chart_mix, chart_model,
 };
-use super::{chart_open, chart_price, chart_rounds, chart_setup, chart_shape, chart_throughput};
+use super::{
+    chart_open, chart_price, chart_rounds, chart_setup, chart_shape, chart_throughput, chart_waits,
+};
 use fourtuple_spec::Record;
 
 /// One chart: what it is called and who draws it.
@@ -93,7 +95,7 @@ pub struct RestChart {
 pub const HELD_CHART: &str = "held";
 
 /// Every chart of what is in no group.
-pub const REST_CHARTS: [RestChart; 10] = [
+pub const REST_CHARTS: [RestChart; 11] = [
     RestChart {
         name: HELD_CHART,
         alternative: chart_held::ALTERNATIVE,
@@ -103,6 +105,11 @@ pub const REST_CHARTS: [RestChart; 10] = [
         name: "factors",
         alternative: "Rate with one factor changed, to the default's, one row a setting and one panel a connection count",
         draw: chart_factors::draw,
+    },
+    RestChart {
+        name: "waits",
+        alternative: "Median latency of servers that sleep and of servers that watch, one bar an engine",
+        draw: chart_waits::draw,
     },
     RestChart {
         name: "sizes",

@@ -270,7 +270,7 @@ fn effect(
         at.into_iter().filter(is_of).collect()
     };
     let (arm, base) = (of(*factors), of(Factors::default()));
-    let standing = standing(&arm, factors, connections);
+    let standing = standing(&arm, connections);
     let compare = |metric: Metric, width: Option<f64>| {
         // What was not granted ran as something else: its ratio is shown, and decides nothing.
         let width = width.filter(|_| standing == Standing::Measured);
@@ -296,16 +296,9 @@ fn busy(runs: &[&Record], connections: u32) -> Option<f64> {
     Some(point.estimate(|run| run.cpu.server_busy)?.value)
 }
 
-fn standing(arm: &[&Record], factors: &Factors, connections: u32) -> Standing {
-    let differences = factors.differences();
-    let grants = arm.iter().flat_map(|run| &run.granted.server);
-    let mut refused = grants.filter(|grant| !grant.granted).filter(|grant| {
-        let mut asked = differences.iter();
-        asked.any(|(name, value)| concerns(name, value, &grant.feature))
-    });
-    if let Some(grant) = refused.next() {
-        let reason = grant.reason.as_deref().unwrap_or("no reason is known");
-        return Standing::NotGranted(format!("{}: {reason}", grant.feature));
+fn standing(arm: &[&Record], connections: u32) -> Standing {
+    if let Some(refusal) = arm.iter().find_map(|run| refusal(run)) {
+        return Standing::NotGranted(refusal);
     }
     let point = Point {
         connections,
@@ -316,6 +309,18 @@ fn standing(arm: &[&Record], factors: &Factors, connections: u32) -> Standing {
         (false, Some(_)) => Standing::Measured,
         (false, None) => Standing::Failed(point.failure().unwrap_or("no rate").to_owned()),
     }
+}
+
+/// Why a run is not one of its setting: the feature that the kernel refused, and the reason.
+pub fn refusal(record: &Record) -> Option<String> {
+    let differences = record.case.factors.differences();
+    let mut refused = record.granted.server.iter().filter(|grant| !grant.granted);
+    let refused = refused.find(|grant| {
+        let mut asked = differences.iter();
+        asked.any(|(name, value)| concerns(name, value, &grant.feature))
+    })?;
+    let reason = refused.reason.as_deref().unwrap_or("no reason is known");
+    Some(format!("{}: {reason}", refused.feature))
 }
 
 /// Whether a kernel feature is what this setting asks for, by its name: `send-zero-copy` is of `send`, and

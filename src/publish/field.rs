@@ -1,7 +1,7 @@
 //! The arms that ran under one load: how fast each was, and who leads.
 
 use super::change::{Change, change, noise};
-use super::factors::rate;
+use super::factors::{rate, refusal};
 use super::metric::Metric;
 use super::point::{Estimate, Point};
 use fourtuple_spec::engine::Role;
@@ -56,12 +56,16 @@ impl<'a> Arm<'a> {
     }
 }
 
-/// The arms of records of one load, engines in the order in which they are listed, defaults first.
+/// The arms of records of one load, engines in the order in which they are listed, defaults first. What was not
+/// granted ran as something else: it is no arm.
 pub fn arms<'a>(records: &[&'a Record]) -> Vec<Arm<'a>> {
     let mut arms: Vec<Arm<'a>> = Vec::new();
     for record in records {
         let case = &record.case;
         let Some(engine) = case.engine else { continue };
+        if refusal(record).is_some() {
+            continue;
+        }
         let name = name(case);
         let own = (&name, case.client, case.control);
         match arms
@@ -185,6 +189,20 @@ mod tests {
         let large = lead(&arms(&loads[5].1)).unwrap();
         assert_eq!(large.subject.name, "uring, recv = bundle");
         assert_eq!(large.change.told, Told::Less);
+    }
+
+    #[test]
+    fn what_was_not_granted_is_no_arm_and_so_never_leads() {
+        let mut records = fixtures::sizes(2);
+        for run in &mut records {
+            if !run.case.factors.is_default() {
+                run.granted
+                    .server
+                    .push(fixtures::not_granted("recv-bundle"));
+            }
+        }
+        let all: Vec<&Record> = records.iter().collect();
+        assert!(arms(&all).iter().all(|arm| arm.is_default));
     }
 
     #[test]

@@ -203,3 +203,28 @@ pub fn costed(mut record: Record) -> Record {
     };
     record
 }
+
+/// The plan `wait`: one connection, servers that sleep and that watch, and the floor.
+pub fn waits(repeats: u32) -> Vec<Record> {
+    let mut records = Vec::new();
+    for repeat in 0..repeats {
+        let base = record(Engine::Epoll, 1, repeat);
+        let wobble = 1.0 + 0.002 * f64::from(repeat % 3);
+        records.push(control(faster(base.clone(), 1.002 * wobble), repeat));
+        let arms = [
+            (Engine::Uring, 0, 1.06),
+            (Engine::Uring, 50, 2.0),
+            (Engine::Epoll, 0, 1.0),
+            (Engine::Epoll, 50, 1.8),
+            (Engine::Spin, 0, 2.3),
+        ];
+        for (engine, spin, factor) in arms {
+            let mut run = faster(base.clone(), factor);
+            run.case.engine = Some(engine);
+            run.case.factors.spin = spin;
+            run.cpu.server_busy = Some(if spin > 0 { 1.0 } else { 0.5 });
+            records.push(run);
+        }
+    }
+    records
+}

@@ -80,7 +80,9 @@ fn cells(setting: &Setting, counts: &[u32]) -> Vec<String> {
         |effect| effect.bytes,
     ];
     for number in numbers {
-        let found: Vec<Option<Change>> = counts.iter().map(|count| number(at(count)?)).collect();
+        let measured = |count: &u32| at(count).filter(|one| one.standing == Standing::Measured);
+        let found = counts.iter().map(|count| number(measured(count)?));
+        let found: Vec<Option<Change>> = found.collect();
         let word = |change: &Option<Change>| {
             change.map_or_else(|| MISSING.to_owned(), |change| with_arrow(&change))
         };
@@ -313,6 +315,7 @@ mod tests {
         let mut rows = sheet.rows.iter();
         let row = rows.find(|row| row[0] == "send = zero-copy").unwrap();
         assert_eq!(row[1..4], ["not granted"; 3]);
+        assert_eq!(row[4..], [MISSING; 4]);
         let mut rows = sheet.rows.iter();
         let row = rows.find(|row| row[0] == "recv = oneshot").unwrap();
         assert!(row[3].starts_with("0.91× ↓ ("), "{row:?}");

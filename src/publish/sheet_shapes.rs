@@ -2,7 +2,7 @@
 //! for one echo; and who is ahead at each, in sentences.
 
 use super::change::{Change, Told, change};
-use super::factors::{is_compared, rate as rate_of};
+use super::factors::{is_compared, rate as rate_of, refusal};
 use super::field::{Arm, Lead, arms, by, lead, load, width};
 use super::format::{MISSING, duration_ns, or_missing, percent, rate, ratio, whole};
 use super::metric::{self, Metric};
@@ -55,7 +55,20 @@ fn rates(course: &Course<'_>) -> Sheet {
         Some(sentence(&at, &lead(arms)?))
     });
     sheet.notes.extend(said);
+    sheet.notes.extend(left_out(course));
     sheet
+}
+
+/// The settings that the kernel did not grant, and so are in no column.
+fn left_out(course: &Course<'_>) -> Option<String> {
+    let mut refused: Vec<String> = course
+        .records
+        .iter()
+        .filter_map(|run| Some(format!("{} ({})", run.case.arm(), refusal(run)?)))
+        .collect();
+    refused.sort();
+    refused.dedup();
+    (!refused.is_empty()).then(|| format!("Not granted, and left out: {}.", refused.join("; ")))
 }
 
 fn costs(course: &Course<'_>) -> Sheet {
@@ -285,6 +298,23 @@ mod tests {
                 .all(|row| row.len() == sheets[0].headings.len())
         );
         assert_eq!(sheets[0].headings[5], "epoll (A/A)");
+    }
+
+    #[test]
+    fn a_setting_that_was_not_granted_is_left_out_and_named() {
+        let mut records = fixtures::sizes(2);
+        for run in &mut records {
+            if !run.case.factors.is_default() {
+                run.granted
+                    .server
+                    .push(fixtures::not_granted("recv-bundle"));
+            }
+        }
+        let sheets = sheets(&records);
+        let headings = sheets[0].headings.join(", ");
+        assert!(!headings.contains("bundle"), "{headings}");
+        let said = "Not granted, and left out: uring, recv = bundle (recv-bundle: the kernel has no such request).";
+        assert_eq!(sheets[0].notes.last().unwrap(), said);
     }
 
     #[test]

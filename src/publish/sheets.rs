@@ -6,7 +6,7 @@ use super::sheet::Sheet;
 use super::{
     sheet_ceiling, sheet_cost, sheet_endpoint, sheet_factors, sheet_judges, sheet_mix, sheet_model,
 };
-use super::{sheet_open, sheet_price, sheet_rounds, sheet_shapes, sheet_share};
+use super::{sheet_open, sheet_price, sheet_rounds, sheet_shapes, sheet_share, sheet_waits};
 use fourtuple_spec::Record;
 
 /// Everything that a group of ordinary runs has to say about memory, by model and by ledger.
@@ -32,6 +32,7 @@ pub fn of_rest(records: &[Record]) -> Vec<Sheet> {
     let mut sheets = Vec::new();
     sheets.extend(sheet_ceiling::sheet(records));
     sheets.extend(sheet_factors::sheet(records));
+    sheets.extend(sheet_waits::sheet(records));
     sheets.extend(sheet_shapes::sheets(records));
     sheets.extend(sheet_judges::sheets(records));
     sheets.extend(sheet_open::sheets(records));
