@@ -51,7 +51,7 @@ pub fn comparison<'a>(group: &'a Group<'_>) -> Option<(Vec<u32>, Vec<Block<'a>>)
     }
     let best = cast::best_rates(group);
     let counts: Vec<u32> = best.iter().map(|(count, _)| *count).collect();
-    let block = |(title, belongs): (&'static str, fn(&Series<'_>) -> bool)| {
+    let block = |(title, belongs): (&'static str, Belongs)| {
         let own = group.series.iter();
         let own = own.filter(|one| !one.is_control && belongs(one));
         let mut ranked: Vec<(&Series<'_>, (usize, f64))> = own
@@ -72,10 +72,13 @@ pub fn comparison<'a>(group: &'a Group<'_>) -> Option<(Vec<u32>, Vec<Block<'a>>)
     (!counts.is_empty()).then_some((counts, blocks))
 }
 
+/// Whether a series is one of a block's.
+type Belongs = fn(&Series<'_>) -> bool;
+
 const FLOOR_TITLE: &str = "no event loop";
 
 /// What stands together, in order: ours, what people would otherwise use, other programs, the floor.
-const BLOCKS: [(&str, fn(&Series<'_>) -> bool); 4] = [
+const BLOCKS: [(&str, Belongs); 4] = [
     ("io_uring, this project's", |one| role(one) == Role::Subject),
     ("loops and runtimes", |one| {
         role(one) == Role::Baseline && one.engine != Engine::Foreign

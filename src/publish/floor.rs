@@ -4,7 +4,6 @@
 //! each other, on a machine of one speed.
 
 use super::group::{Group, Series};
-use super::metric;
 use super::point::Point;
 use super::verdict::pairs;
 use crate::statistics::{self, Interval};
@@ -35,13 +34,6 @@ pub fn shares(group: &Group<'_>, series: &Series<'_>) -> Vec<Share> {
         })
     };
     floor.points.iter().filter_map(share).collect()
-}
-
-/// The greatest count at which the floor was measured; `None` where it was not at all.
-pub fn last_count(group: &Group<'_>) -> Option<u32> {
-    let points = group.floor()?.points.iter();
-    let measured = points.filter(|point| point.valid_runs().any(|run| metric::rate(run).is_some()));
-    measured.map(|point| point.connections).max()
 }
 
 #[cfg(test)]
@@ -75,7 +67,6 @@ mod tests {
         assert_eq!(shares.len(), 1);
         assert!((shares[0].value - 0.9).abs() < 1e-9);
         assert!(shares[0].interval.unwrap().relative_half_width() < 1e-9);
-        assert_eq!(last_count(&groups[0]), Some(100));
     }
 
     #[test]
@@ -83,6 +74,5 @@ mod tests {
         let records = [at(Engine::Uring, 1.0, 0)];
         let groups = groups(&records);
         assert!(shares(&groups[0], &groups[0].series[0]).is_empty());
-        assert_eq!(last_count(&groups[0]), None);
     }
 }

@@ -6,25 +6,24 @@
 use super::chart::{CHARTS, HELD_CHART, REST_CHARTS};
 use super::chart_held;
 use super::facts;
-use super::format::{self, MISSING, bytes, counted, duration_ns, memory_bytes, percent, whole};
-use super::group::{Group, MEMORY_CONNECTIONS_MIN, Series, groups};
-use super::markdown::{self, escape};
-use super::metric::{self, Metric};
+use super::format::{counted, memory_bytes, whole};
+use super::front_table;
+use super::group::{Group, groups};
+use super::markdown::escape;
 use super::model::models;
-use super::point::Point;
 use super::readme;
 use super::report::{self, About, Picture};
+use super::rivals::rivals;
+use super::rivals_words;
 use super::sheets;
-use super::tables;
 use super::theme::{DARK, LIGHT};
-use super::verdict::verdicts;
 use super::{sheet_endpoint, sheet_held};
 use fourtuple_spec::record::Outcome;
 use fourtuple_spec::{Peer, Record};
 
 const BEGIN: &str = "<!-- measured: begin -->";
 const END: &str = "<!-- measured: end -->";
-const CHARTS_SHOWN: [&str; 2] = ["throughput", "memory"];
+const CHARTS_SHOWN: [&str; 3] = ["throughput", "comparison", "memory"];
 
 /// The chart that is shown where a larger run was predicted.
 const PREDICTION_CHART: &str = "model";
@@ -34,6 +33,9 @@ const WINDOW_CHART: &str = "rounds";
 
 /// The fewest windows that are such a question: proving connections live takes one or two.
 const WINDOWS_MIN: usize = 3;
+
+/// So many engines are named; of more only the first is.
+const ENGINES_NAMED_MAX: usize = 8;
 
 /// The chart that stands for the table of mixes.
 const IDLE_CHART: &str = "idle";
@@ -167,7 +169,8 @@ fn section(measured: &Measured) -> String {
         for picture in pictures(group, &report::prefix(&groups, group), &measured.link) {
             text.push_str(&readme::picture(&picture));
         }
-        text.push_str(&table(group));
+        text.extend(rivals(group).map(|rivals| format!("{}\n\n", rivals_words::losses(&rivals))));
+        text.push_str(&front_table::table(group));
     }
     text.push_str(&rest(measured));
     text
@@ -258,8 +261,18 @@ fn most_held(records: &[&Record]) -> Option<String> {
     Some(format!(
         "Most connections held at once: **{}**, each proved live by a verified echo: {}{limit}.\n\n",
         whole(f64::from(most?)),
-        engines.join(", "),
+        named(&engines),
     ))
+}
+
+/// All names, or of many the first and how many others there are.
+fn named(engines: &[String]) -> String {
+    match engines {
+        [first, rest @ ..] if rest.len() >= ENGINES_NAMED_MAX => {
+            format!("{first} and {} other engines", rest.len())
+        }
+        _ => engines.join(", "),
+    }
 }
 
 /// Over how many processes a server was spread, if it was.
@@ -300,152 +313,9 @@ fn pictures(group: &Group<'_>, prefix: &str, link: &str) -> Vec<Picture> {
         .collect()
 }
 
-/// One row of the table.
-struct Row<'a> {
-    series: &'a Series<'a>,
-    point: &'a Point<'a>,
-    share_of_floor: Option<f64>,
-}
-
-/// One column: its heading and what stands in it.
-struct Column {
-    heading: &'static str,
-    cell: fn(&Row<'_>) -> Option<String>,
-}
-
-const COLUMNS: [Column; 6] = [
-    Column {
-        heading: "echoes a second",
-        cell: |row| tables::rate(row.point).or_else(|| failure(row.point)),
-    },
-    Column {
-        heading: "of the floor",
-        cell: |row| row.share_of_floor.map(percent),
-    },
-    Column {
-        heading: "server CPU an echo",
-        cell: |row| value(row, metric::server_cpu, duration_ns),
-    },
-    Column {
-        heading: "kernel memory a connection",
-        cell: |row| memory(row, metric::kernel_bytes),
-    },
-    Column {
-        heading: "server's user memory a connection",
-        cell: |row| memory(row, metric::server_bytes),
-    },
-    Column {
-        heading: "opened a second",
-        cell: |row| many(row).and_then(|row| value(row, metric::setup_rate, format::rate)),
-    },
-];
-
-/// The counts that a front page has room for, every arm but the A/A one, and no empty column.
-fn table(group: &Group<'_>) -> String {
-    let shares = verdicts(group).map_or(Vec::new(), |verdicts| verdicts.floor_shares);
-    let share = |series: &Series<'_>, count: u32| {
-        let mut all = shares.iter();
-        all.find(|(connections, name, _)| *connections == count && *name == series.name)
-            .map(|(.., share)| *share)
-    };
-    let mut rows: Vec<Row<'_>> = Vec::new();
-    for count in counts(group) {
-        let arms = group.series.iter().filter(|series| !series.is_control);
-        rows.extend(arms.filter_map(|series| {
-            Some(Row {
-                series,
-                point: series.point(count)?,
-                share_of_floor: share(series, count),
-            })
-        }));
-    }
-    rows.retain(|row| COLUMNS.iter().any(|column| (column.cell)(row).is_some()));
-    let columns: Vec<&Column> = COLUMNS
-        .iter()
-        .filter(|column| rows.iter().any(|row| (column.cell)(row).is_some()))
-        .collect();
-    if columns.is_empty() {
-        return String::new();
-    }
-    let mut headings = vec!["connections".to_owned(), "engine".to_owned()];
-    headings.extend(columns.iter().map(|column| column.heading.to_owned()));
-    let cells = |row: &Row<'_>| {
-        let mut cells = vec![
-            whole(f64::from(row.point.connections)),
-            format!("`{}`", row.series.name),
-        ];
-        let missing = || MISSING.to_owned();
-        cells.extend(
-            columns
-                .iter()
-                .map(|column| (column.cell)(row).unwrap_or_else(missing)),
-        );
-        cells
-    };
-    let has_memory = rows
-        .iter()
-        .any(|row| memory(row, metric::kernel_bytes).is_some());
-    let rows: Vec<Vec<String>> = rows.iter().map(cells).collect();
-    let table = markdown::numbers(&headings, &rows);
-    format!("{table}\n{}\n\n", notes(group, has_memory))
-}
-
-/// Powers of ten and the largest; all, where that would leave none but the largest.
-fn counts(group: &Group<'_>) -> Vec<u32> {
-    let all = group.counts();
-    let is_decade = |count: &u32| 10_u32.pow(count.max(&1).ilog10()) == *count;
-    if !all.iter().any(is_decade) {
-        return all;
-    }
-    let largest = all.last().copied();
-    all.into_iter()
-        .filter(|count| is_decade(count) || Some(*count) == largest)
-        .collect()
-}
-
-/// What a reader has to know to read the table: made from the records, so that it never says too much.
-fn notes(group: &Group<'_>, has_memory: bool) -> String {
-    let mut notes = vec![format!("{}.", group.shape.words())];
-    notes.extend(facts::runs(group).map(|runs| format!("{runs} a point.")));
-    if has_memory {
-        notes.push(format!(
-            "Kernel memory is of {}, fixed costs included.",
-            group.shape.memory_scope()
-        ));
-    }
-    let points = || group.series.iter().flat_map(|series| &series.points);
-    let is_hollow = |point: &Point<'_>| {
-        let estimate = point.estimate(metric::rate);
-        estimate.is_some_and(|estimate| estimate.is_hollow)
-    };
-    if points().any(is_hollow) {
-        notes.push("\\* rests on invalid runs alone.".to_owned());
-    }
-    notes.join(" ")
-}
-
-fn failure(point: &Point<'_>) -> Option<String> {
-    let failure = point.failure()?;
-    Some(format!("{MISSING} ({})", escape(failure)))
-}
-
-fn value(row: &Row<'_>, metric: Metric, form: fn(f64) -> String) -> Option<String> {
-    let estimate = row.point.estimate(metric)?;
-    Some(form(estimate.value))
-}
-
-fn memory(row: &Row<'_>, metric: Metric) -> Option<String> {
-    value(many(row)?, metric, bytes)
-}
-
-/// The row, if it is of so many connections that what one of them costs means anything.
-fn many<'a, 'b>(row: &'a Row<'b>) -> Option<&'a Row<'b>> {
-    (row.point.connections >= MEMORY_CONNECTIONS_MIN).then_some(row)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::fixture;
+    use super::super::{fixture, fixture_comparison};
     use super::*;
     use fourtuple_spec::Engine;
 
@@ -566,6 +436,27 @@ mod tests {
         );
         assert!(!text.contains("(A/A)"), "{text}");
         assert!(!text.contains("latency-light"), "{text}");
+    }
+
+    #[test]
+    fn of_many_engines_the_heat_map_shows_all_and_the_table_a_few() {
+        let text = made(&[measured(fixture_comparison::comparison(5))]);
+        for part in [
+            "src=\"results/day/comparison-light.svg\"",
+            "| 10 | `epoll-et` |",
+            "more than the A/A width: at 1 connection `threads` by ",
+            "Of 13 baselines the best is shown; the chart and the report have all.",
+            "`uring` and 14 other engines",
+        ] {
+            assert!(text.contains(part), "{part:?} is missing from\n{text}");
+        }
+        assert!(!text.contains("| 10 | `glommio` |"), "{text}");
+        assert!(
+            !text.contains("### Connections held"),
+            "rates at 10,000 connections are no answer to how many can be held"
+        );
+        let few = made(&[measured(fixture::sweep(3))]);
+        assert!(!few.contains("comparison-light"), "lines say it");
     }
 
     #[test]

@@ -5,10 +5,14 @@
 //! says nothing about where the end is.
 
 use super::format::memory_bytes;
-use super::kind::{Kind, settings_words};
+use super::kind::{Kind, is_ablation, settings_words};
 use super::metric;
+use fourtuple_spec::engine::Role;
 use fourtuple_spec::record::{Host, Outcome};
-use fourtuple_spec::{Engine, Peer, Record};
+use fourtuple_spec::{Case, Engine, Peer, Record};
+
+/// Runs that measure a rate have up to so many connections; with more, holding them is an answer too.
+const RATES_CONNECTIONS_MAX: u32 = 100_000;
 
 /// The most connections of one engine with one kind of peer.
 #[derive(Clone, Debug, PartialEq)]
@@ -108,13 +112,21 @@ fn counted(record: &Record) -> Option<Held<'_>> {
     let engine = case.engine.filter(|engine| engine.profile().echoes)?;
     let connections = record.setup.connections_held?;
     let is_proved = record.setup.connections_proved == Some(connections);
-    let is_server = engine != super::theme::FLOOR && !case.control && case.state.is_none();
-    (is_server && is_proved && record.outcome == Outcome::Ok).then_some(Held {
-        engine,
-        peer: case.peer,
-        connections,
-        record,
-    })
+    let is_server = engine.profile().role != Role::Floor && engine != Engine::Foreign;
+    let is_itself = !case.control && case.state.is_none() && !is_ablation(case);
+    (is_server && is_itself && was_to_hold(case) && is_proved && record.outcome == Outcome::Ok)
+        .then_some(Held {
+            engine,
+            peer: case.peer,
+            connections,
+            record,
+        })
+}
+
+/// Whether holding was what was asked, or so many were held that it says something about holding. A comparison
+/// of rates stops where its plan does.
+fn was_to_hold(case: &Case) -> bool {
+    case.until_full || case.measure_ms == 0 || case.connections > RATES_CONNECTIONS_MAX
 }
 
 /// What tells one machine from another: its processor, and how much there is of it.
