@@ -40,6 +40,8 @@ impl Lease {
 /// The ring of provided buffers of one [`crate::Ring`]: group 0.
 pub(crate) struct Buffers {
     entries: Entries,
+    /// Where the entries are.
+    _queue: Mapping,
     data: Mapping,
     count: u16,
     buffer_bytes: u32,
@@ -83,8 +85,11 @@ impl Buffers {
             Kind::Incremental => (Take::Piece(Incremental::new(count)), count),
             Kind::Bundled => (Take::Several(Bundles::new(count)), Bundles::entries(count)),
         };
+        let queue = Mapping::new(Entries::bytes(entries))?;
         let mut buffers = Self {
-            entries: Entries::new(entries)?,
+            // SAFETY: the mapping is made for these entries, and is kept beside them.
+            entries: unsafe { Entries::over(queue.address(), entries) },
+            _queue: queue,
             data: Mapping::new(usize::from(count) * stride)?,
             count,
             buffer_bytes,
@@ -102,7 +107,7 @@ impl Buffers {
 
     /// Where the kernel finds the entries, and how many.
     pub(crate) fn entries(&self) -> (u64, u16) {
-        (self.entries.address() as u64, self.entries.count())
+        (self.entries.address(), self.entries.count())
     }
 
     pub(crate) fn count(&self) -> u16 {

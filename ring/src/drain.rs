@@ -102,6 +102,7 @@ impl Drop for Ring {
         // The kernel may still write to the buffers or read from a send: leaking is the safe loss.
         std::mem::forget(self.buffers.take());
         std::mem::forget(self.fixed.take());
+        std::mem::forget(self.send_groups.take());
         std::mem::forget(std::mem::take(&mut self.owned_sends));
         std::mem::forget(self.pattern.take());
     }

@@ -39,6 +39,11 @@ pub enum Sent {
     Lease(Lease),
     /// A received buffer from which the kernel still reads: the ring takes it back by itself.
     Lent,
+    /// What was queued, of which so many bytes are left.
+    Queued {
+        /// Bytes that are still to be sent, or may be.
+        left_bytes: usize,
+    },
     /// Heap bytes.
     Owned(Vec<u8>),
     /// The ring's pattern, which it keeps.

@@ -4,6 +4,7 @@ use crate::buffers::{Buffers, Kind};
 use crate::feature::{Feature, FeatureGrant};
 use crate::fixed::Fixed;
 use crate::operations::RECVSEND_BUNDLE;
+use crate::send_groups::{self, SendGroups};
 use crate::sends::ZeroCopy;
 use crate::setup::{Setup, SetupError, os};
 use io_uring::types::IOU_PBUF_RING_INC;
@@ -16,6 +17,7 @@ pub(crate) struct Receiving {
     kind: Option<Kind>,
     fixed_bytes: Option<u32>,
     is_zero_copy: bool,
+    sends_bundles: bool,
 }
 
 /// What is there.
@@ -24,6 +26,7 @@ pub(crate) struct Received {
     pub(crate) buffers: Option<Buffers>,
     pub(crate) fixed: Option<Fixed>,
     pub(crate) zero_copy: Option<ZeroCopy>,
+    pub(crate) send_groups: Option<SendGroups>,
     pub(crate) bundle_flag: u16,
     kind: Option<Kind>,
 }
@@ -31,7 +34,7 @@ pub(crate) struct Received {
 impl Received {
     /// Whether a lease is a whole buffer that is sent as a copy.
     pub(crate) fn has_plain_sends(&self) -> bool {
-        self.kind == Some(Kind::Whole) && self.zero_copy.is_none()
+        self.kind == Some(Kind::Whole) && self.zero_copy.is_none() && self.send_groups.is_none()
     }
 }
 
@@ -90,6 +93,13 @@ impl Setup {
         self
     }
 
+    /// Leases are queued, and a send takes all that are: [`crate::Ring::queue_lease`] in place of
+    /// [`crate::Ring::send_lease`]. At most 65,535 slots; a slot that has sent has a page for it.
+    pub fn bundled_sends(mut self) -> Self {
+        self.receiving.sends_bundles = true;
+        self
+    }
+
     /// Makes what is asked for known to the kernel, in a way that it has.
     pub(crate) fn register_buffers(
         &self,
@@ -102,6 +112,12 @@ impl Setup {
             let is_there = probe.is_supported(opcode::SendZc::CODE);
             let is_granted = self.grant(grants, Feature::SendZeroCopy, is_there);
             received.zero_copy = is_granted.then(ZeroCopy::default);
+        }
+        if self.receiving.sends_bundles {
+            let is_there = io.params().is_feature_recvsend_bundle();
+            if self.grant(grants, Feature::SendBundle, is_there) {
+                received.send_groups = Some(self.send_groups()?);
+            }
         }
         if let Some(bytes) = self.receiving.fixed_bytes {
             let is_there = probe.is_supported(opcode::ReadFixed::CODE);
@@ -119,6 +135,14 @@ impl Setup {
             }
         }
         Ok(received)
+    }
+
+    fn send_groups(&self) -> Result<SendGroups, SetupError> {
+        let slots = self.slots();
+        if slots > send_groups::SLOTS_MAX {
+            return Err(SetupError::Groups { slots });
+        }
+        SendGroups::new(slots).map_err(|error| os("mmap", &error))
     }
 
     /// Registers the first of the regions, so that a refusal is known at once.

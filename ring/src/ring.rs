@@ -7,6 +7,7 @@ use crate::feature::FeatureGrant;
 use crate::fixed::Fixed;
 use crate::operations::{Address, HUNG_UP_MASK, OwnedSends};
 use crate::plain::PlainDescriptors;
+use crate::send_groups::SendGroups;
 use crate::sends::ZeroCopy;
 use crate::token::{Operation, SLOTS_MAX, Slot, Token};
 use io_uring::types::Timespec;
@@ -39,6 +40,8 @@ pub struct Ring {
     pub(crate) fixed: Option<Fixed>,
     /// Leases are sent without a copy.
     pub(crate) zero_copy: Option<ZeroCopy>,
+    /// What slots have queued, where sends are bundles.
+    pub(crate) send_groups: Option<SendGroups>,
     /// A lease is a whole buffer, and is sent as a copy.
     pub(crate) has_plain_sends: bool,
     /// What asks for several buffers a receive.

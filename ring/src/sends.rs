@@ -37,6 +37,10 @@ impl ZeroCopy {
 impl Ring {
     /// Sends a lease where [`Ring::send_lease`] has more to do than usual; room is reserved.
     pub(crate) fn send_lent(&mut self, slot: Slot, lease: Lease) -> Result<(), RingError> {
+        if self.send_groups.is_some() {
+            self.recycle(lease);
+            return Err(RingError::Misuse("this ring's leases are queued"));
+        }
         let (entry, lent) = if let Some(fixed) = &self.fixed {
             let place = fixed.send(&lease);
             let file = file(slot);
@@ -89,6 +93,9 @@ impl Ring {
         shot: Shot,
     ) -> Option<Event> {
         let (slot, lent) = (token.slot, token.attachment);
+        if self.send_groups.is_some() {
+            return self.queued_sent(slot, value, flags, shot);
+        }
         if cqueue::notif(flags) {
             let cut = self.zero_copy.as_mut().and_then(|sends| sends.take(lent));
             let lease = self.return_lease(lent);

@@ -124,6 +124,15 @@ pub enum SetupError {
     /// No leave to lock memory, or something else in the way of registering it.
     #[error("{0}")]
     Buffers(RingError),
+    /// More slots than a ring has groups of buffers.
+    #[error(
+        "a bundle is sent from a group of buffers of the slot's own, and a ring has 65,535 of those: {slots} slots \
+         are too many; take several rings, or leave bundles out"
+    )]
+    Groups {
+        /// Slots asked for.
+        slots: u32,
+    },
     /// The words were wrong.
     #[error("{0}")]
     Misuse(&'static str),
@@ -231,6 +240,7 @@ impl Setup {
             buffers: received.buffers,
             fixed: received.fixed,
             zero_copy: received.zero_copy,
+            send_groups: received.send_groups,
             bundle_flag: received.bundle_flag,
             claimed: 0,
             owned_sends: OwnedSends::default(),

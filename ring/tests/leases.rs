@@ -469,6 +469,151 @@ fn the_rest_of_a_lease_is_sent() {
     }
 }
 
+/// Queues a lease or a copy of it.
+fn queue(ring: &mut Ring, slot: Slot, lease: fourtuple_ring::Lease, copies: bool) {
+    if copies {
+        let copy = bytes(ring, &lease);
+        ring.recycle(lease);
+        ring.queue_owned(slot, copy).unwrap();
+    } else {
+        ring.queue_lease(slot, lease).unwrap();
+    }
+}
+
+#[test]
+fn what_is_queued_is_sent_in_order_and_comes_back() {
+    let setups = [
+        Setup::new(4).buffers(64, 1000).bundled_sends(),
+        Setup::new(4).incremental_buffers(16, 4000).bundled_sends(),
+        Setup::new(4).bundled_buffers(64, 1000).bundled_sends(),
+    ];
+    for setup in setups {
+        let Some((mut ring, mut ends)) = connected(setup, 1) else {
+            return;
+        };
+        if !has(&ring, Feature::SendBundle) {
+            return;
+        }
+        let (slot, peer) = (ends[0].0, &mut ends[0].1);
+        let stream = stream(500_000);
+        let (stream, mut sender) = (&stream, peer.try_clone().unwrap());
+        let free = ring.buffers_free();
+        std::thread::scope(|scope| {
+            scope.spawn(move || sender.write_all(stream).unwrap());
+            scope.spawn(move || {
+                let mut echo = vec![0; stream.len()];
+                peer.read_exact(&mut echo).unwrap();
+                assert!(&echo == stream);
+            });
+            ring.receive(slot).unwrap();
+            let (mut got, mut sent, mut is_sending) = (0, 0, false);
+            while sent < stream.len() {
+                match next(&mut ring) {
+                    Event::Received { result, shot, .. } => {
+                        if let Ok(Received::Data(lease)) = result {
+                            got += lease.bytes();
+                            let copies = got % 3 == 0;
+                            queue(&mut ring, slot, lease, copies);
+                        } else {
+                            assert_eq!(result, Err(Errno::NOBUFS));
+                        }
+                        if shot == Shot::Ended {
+                            ring.receive(slot).unwrap();
+                        }
+                    }
+                    Event::Sent { memory, result, .. } => {
+                        result.unwrap();
+                        let Sent::Queued { left_bytes } = memory else {
+                            panic!("{memory:?}")
+                        };
+                        assert_eq!(left_bytes, ring.queued_bytes(slot));
+                        sent = got - left_bytes;
+                        is_sending = false;
+                    }
+                    other => panic!("{other:?}"),
+                }
+                if !is_sending && ring.queued_bytes(slot) > 0 {
+                    ring.send_queued(slot).unwrap();
+                    is_sending = true;
+                }
+            }
+        });
+        assert_eq!(ring.queued_bytes(slot), 0);
+        assert_eq!(ring.buffers_free(), free);
+    }
+}
+
+#[test]
+fn a_slot_whose_send_has_failed_sends_for_its_next_user() {
+    let mut ring = match Setup::new(1).buffers(8, 64).bundled_sends().build() {
+        Ok(ring) if has(&ring, Feature::SendBundle) => ring,
+        Ok(_) => return,
+        Err(error) => {
+            eprintln!("skipped: {error}");
+            return;
+        }
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    for round in 0..5u8 {
+        ring.accept_once(listener.as_fd()).unwrap();
+        let mut peer = TcpStream::connect(address).unwrap();
+        let Event::Accepted {
+            result: Ok(slot), ..
+        } = next(&mut ring)
+        else {
+            panic!()
+        };
+        // More than the sockets take: the send waits when the peer resets.
+        for _ in 0..400 {
+            ring.queue_owned(slot, vec![round; 64 * 1024]).unwrap();
+        }
+        ring.send_queued(slot).unwrap();
+        let mut first = [0; 1000];
+        ring.enter(0, None).unwrap();
+        peer.read_exact(&mut first).unwrap();
+        assert_eq!(
+            first, [round; 1000],
+            "of this connection, not of the one before"
+        );
+        rustix::net::sockopt::set_socket_linger(&peer, Some(Duration::ZERO)).unwrap();
+        drop(peer);
+        let result = loop {
+            match next(&mut ring) {
+                Event::Sent { result: Ok(_), .. } => ring.send_queued(slot).unwrap(),
+                Event::Sent { result, .. } => break result,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert!(result.is_err());
+        ring.drop_queued(slot);
+        assert_eq!(ring.queued_bytes(slot), 0);
+        ring.close(slot).unwrap();
+        assert!(matches!(next(&mut ring), Event::Closed { .. }));
+    }
+}
+
+#[test]
+fn more_slots_than_groups_are_refused() {
+    let setup = Setup::new(70_000).buffers(8, 64).bundled_sends();
+    match setup.build() {
+        Err(SetupError::Groups { slots: 70_000 }) => {}
+        // Fewer descriptors than that, or no ring at all.
+        Err(
+            SetupError::Table { .. }
+            | SetupError::Disabled(_)
+            | SetupError::Filtered
+            | SetupError::Missing,
+        ) => {}
+        other => panic!("{:?}", other.map(|_| ())),
+    }
+    let error = SetupError::Groups { slots: 70_000 }.to_string();
+    assert!(
+        error.contains("65,535") && error.contains("70000"),
+        "{error}"
+    );
+}
+
 #[test]
 fn what_is_not_granted_is_said_and_done_without() {
     let setups = [
@@ -480,6 +625,10 @@ fn what_is_not_granted_is_said_and_done_without() {
         (
             Setup::new(4).buffers(4, 64).zero_copy_sends(),
             Feature::SendZeroCopy,
+        ),
+        (
+            Setup::new(4).buffers(4, 64).bundled_sends(),
+            Feature::SendBundle,
         ),
     ];
     for (setup, feature) in setups {
