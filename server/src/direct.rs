@@ -3,7 +3,9 @@
 use crate::acceptor::{MULTISHOT_ROOM, ring_failed, setup_failed};
 use crate::engine::buffer_bytes;
 use crate::{Options, ServeError};
-use fourtuple_ring::{Feature, FeatureGrant, Ring, Setup, Taskrun, table_slots_max};
+use fourtuple_ring::{
+    BUNDLED_SLOTS_MAX, Feature, FeatureGrant, Ring, Setup, Taskrun, table_slots_max,
+};
 use fourtuple_spec::factors::{self, Buffers, DescriptorKind, Receive};
 use fourtuple_spec::record::Grant;
 use std::time::Duration;
@@ -97,6 +99,11 @@ fn build(options: &Options, setup: Setup) -> Result<Ring, ServeError> {
             Feature::SendZeroCopy,
             "send",
         ),
+        (
+            factors.send == factors::Send::Bundle,
+            Feature::SendBundle,
+            "send",
+        ),
     ];
     for (is_asked, feature, factor) in asked {
         let is_granted = |grant: &FeatureGrant| grant.feature == feature && grant.refused.is_none();
@@ -150,8 +157,9 @@ fn receiving(options: &Options, setup: Setup, buffers: u16, bytes: u32) -> Setup
         _ => setup,
     };
     match factors.send {
+        factors::Send::Send => setup,
         factors::Send::ZeroCopy => setup.zero_copy_sends(),
-        _ => setup,
+        factors::Send::Bundle => setup.bundled_sends(),
     }
 }
 
@@ -163,10 +171,16 @@ fn slots_per_ring(options: &Options) -> u32 {
         // Slots are descriptors' numbers, and the process has as many as that.
         return limit;
     }
+    let of_itself = match options.factors.send {
+        factors::Send::Bundle => limit.min(BUNDLED_SLOTS_MAX),
+        _ => limit,
+    };
     let wanted = match (options.slots_per_ring, options.connections) {
         (Some(slots), _) => slots,
-        (None, Some(connections)) => connections.saturating_add(MULTISHOT_ROOM + 64),
-        (None, None) => limit,
+        (None, Some(connections)) => connections
+            .saturating_add(MULTISHOT_ROOM + 64)
+            .min(of_itself),
+        (None, None) => of_itself,
     };
     wanted.clamp(1, limit)
 }

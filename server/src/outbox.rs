@@ -28,10 +28,20 @@ pub(crate) const FED_AT_ONCE: usize = 256;
 /// What connections of all rings have gathered.
 #[derive(Default)]
 pub(crate) struct Outbox {
+    /// What is received is queued in the ring, and a send takes all that is.
+    queues: bool,
     gathered: HashMap<(usize, u32), Vec<u8>>,
 }
 
 impl Outbox {
+    /// One for a way to send.
+    pub(crate) fn new(send: fourtuple_spec::factors::Send) -> Self {
+        Self {
+            queues: send == fourtuple_spec::factors::Send::Bundle,
+            ..Self::default()
+        }
+    }
+
     /// Sends what was received, or gathers it behind the send that is in flight.
     #[inline]
     pub(crate) fn echo(
@@ -45,6 +55,9 @@ impl Outbox {
         if state.has(State::BROKEN) {
             ring.recycle(lease);
             return Ok(());
+        }
+        if self.queues {
+            return queue(ring, state, slot, lease);
         }
         if !state.has(State::SENDING) {
             return send(ring, state, slot, lease);
@@ -118,6 +131,11 @@ pub(crate) fn sent(
             let rest = bytes[sent..].to_vec();
             return ring.send_owned(slot, rest).map_err(ring_failed);
         }
+        (Sent::Queued { left_bytes }, Ok(_)) if left_bytes > 0 && !state.has(State::BROKEN) => {
+            return ring.send_queued(slot).map_err(ring_failed);
+        }
+        (Sent::Queued { left_bytes: 0 }, Ok(_)) => state.clear(State::PAUSED),
+        (Sent::Queued { .. }, _) => ring.drop_queued(slot),
         (Sent::Lease(lease), _) => ring.recycle(lease),
         (Sent::Lent, Err(Errno::NOMEM)) => return Err(not_locked()),
         (Sent::Lent | Sent::Owned(_) | Sent::Pattern, _) => {}
@@ -125,6 +143,32 @@ pub(crate) fn sent(
     state.clear(State::SENDING);
     if result.is_err() {
         state.set(State::BROKEN);
+    }
+    Ok(())
+}
+
+/// Queues what was received, as it is or as a copy (see [`send`]), and sends unless a send is in flight. What is
+/// queued has the bound of what is gathered.
+fn queue(ring: &mut Ring, state: &mut State, slot: Slot, lease: Lease) -> Result<(), ServeError> {
+    let (free, all) = ring.buffers_free();
+    if free >= all / 4 {
+        ring.queue_lease(slot, lease).map_err(ring_failed)?;
+    } else {
+        let mut copy = Vec::with_capacity(lease.bytes());
+        ring.append(&lease, 0, &mut copy);
+        ring.recycle(lease);
+        ring.queue_owned(slot, copy).map_err(ring_failed)?;
+    }
+    if !state.has(State::SENDING) {
+        state.set(State::SENDING);
+        return ring.send_queued(slot).map_err(ring_failed);
+    }
+    if state.has(State::PAUSED) || ring.queued_bytes(slot) < GATHERED_BYTES_MAX {
+        return Ok(());
+    }
+    state.set(State::PAUSED);
+    if state.has(State::RECEIVING) {
+        return ring.cancel_receive(slot).map_err(ring_failed);
     }
     Ok(())
 }

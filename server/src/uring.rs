@@ -29,11 +29,12 @@ pub(crate) fn new(worker: Worker) -> Result<Box<dyn Serve>, ServeError> {
         Buffers::Fixed => State::SENDING,
         Buffers::Ring | Buffers::RingIncremental => 0,
     };
+    let outbox = Outbox::new(worker.options.factors.send);
     Ok(Box::new(Uring {
         receives_after,
         rings: Rings::receiving(worker)?,
         states: PerSlot::new(),
-        outbox: Outbox::default(),
+        outbox,
         starved: Starved::default(),
     }))
 }

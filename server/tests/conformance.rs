@@ -93,6 +93,8 @@ engines! {
     uring_recv_bundle => Engine::Uring { recv: Receive::Bundle },
     uring_buffers_incremental => Engine::Uring { buffers: Buffers::RingIncremental },
     uring_buffers_fixed => Engine::Uring { buffers: Buffers::Fixed },
+    uring_send_bundle => Engine::Uring { send: Send::Bundle },
+    uring_both_bundles => Engine::Uring { recv: Receive::Bundle, send: Send::Bundle },
     uring_send_zero_copy => Engine::Uring { send: Send::ZeroCopy },
     uring_poll_descriptors_plain => Engine::UringPoll { descriptors: DescriptorKind::Plain },
     uring_poll_sqpoll => Engine::UringPoll { sqpoll: true },
