@@ -95,8 +95,8 @@ fn last_count(group: &Group<'_>, models: &[Model]) -> Option<u32> {
 }
 
 fn series<'a, 'b>(group: &'a Group<'b>, model: &Model) -> Option<&'a Series<'b>> {
-    let found = group.arm(model.engine)?;
-    (found.name == model.name).then_some(found)
+    let mut all = group.series.iter();
+    all.find(|series| series.name == model.name)
 }
 
 fn prepare<'a>(group: &Group<'_>, model: &'a Model, last: u32, theme: &Theme) -> Option<Drawn<'a>> {

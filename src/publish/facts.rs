@@ -2,6 +2,7 @@
 
 use super::format;
 use super::group::{Group, Shape};
+use fourtuple_spec::Mode;
 use fourtuple_spec::record::{Host, Outcome, Record};
 
 /// One line: kernel, CPU and cores, load, runs a point, date.
@@ -25,8 +26,12 @@ pub fn origin(records: &[&Record], asked: &str, runs: Option<String>) -> String 
 /// The load in words for a chart: the peer is named, for no chart mixes peers.
 fn load(shape: &Shape) -> String {
     let bytes = format::whole(f64::from(shape.message_bytes));
+    let churn = match shape.mode {
+        Mode::Churn => ", one echo a connection",
+        Mode::Closed | Mode::Open => "",
+    };
     format!(
-        "{bytes}-byte messages, depth {}, {} peers{}",
+        "{bytes}-byte messages, depth {}{churn}, {} peers{}",
         shape.depth,
         super::group::kebab(&shape.peer),
         shape.with_settings()

@@ -120,7 +120,7 @@ fn is_same_load(a: &Case, b: &Case) -> bool {
             sysctls: String::new(),
             ..Shape::of(case)
         };
-        (case.engine, case.client, shape)
+        (case.engine, case.foreign.clone(), case.client, shape)
     };
     load(a) == load(b)
 }
@@ -155,6 +155,7 @@ fn compare(mixes: &mut [Mix<'_>]) {
         let default = mixes.iter().find(|other| is_same(other.case, &plain));
         let of_reference = Case {
             engine: Some(REFERENCE),
+            foreign: None,
             ..mix.case.clone()
         };
         let reference = mixes

@@ -12,6 +12,7 @@ use super::sheets;
 use super::svg;
 use super::tables;
 use super::verdict::{Comparison, Verdict, Verdicts, verdicts};
+use fourtuple_spec::case::Path;
 use fourtuple_spec::record::Outcome;
 use fourtuple_spec::{Mode, Peer, Record};
 
@@ -229,9 +230,13 @@ fn host(records: &[&Record]) -> String {
     format!("## Host\n\n{table}\n")
 }
 
-/// What numbers with kernel peers leave out.
-const OF_KERNEL_PEERS: [&str; 3] = [
-    "The traffic ran over loopback: no network card, no wire, no loss. Rates between machines are others.",
+const OVER_LOOPBACK: &str = "The traffic ran over loopback: no network card, no wire, no loss. Rates between machines are others.";
+
+const OVER_VETH: &str = "The traffic ran over a pair of virtual Ethernet devices between two namespaces: no network \
+    card, no wire, no loss. Rates between machines are others.";
+
+/// What numbers with kernel peers leave out beside that.
+const OF_KERNEL_PEERS: [&str; 2] = [
     "Both ends were on one machine. What the client costs is part of every rate, so CPU time an echo \
      separates servers better than the rate does.",
     "On loopback the softirq work of receiving runs on the sender's core, and is charged to the sender: \
@@ -252,6 +257,14 @@ fn limits_of_meaning(records: &[&Record]) -> String {
     let has = |peer: Peer| records.iter().any(|record| record.case.peer == peer);
     let mut points = Vec::new();
     if has(Peer::Kernel) || !has(Peer::Ghost) {
+        let is_over = |path: Path| {
+            let mut kernel = records.iter().map(|record| &record.case);
+            kernel.any(|case| case.peer == Peer::Kernel && case.path == path)
+        };
+        if is_over(Path::Lo) || !is_over(Path::Veth) {
+            points.push(OVER_LOOPBACK);
+        }
+        points.extend(is_over(Path::Veth).then_some(OVER_VETH));
         points.extend(OF_KERNEL_PEERS);
     }
     if has(Peer::Ghost) {
@@ -397,6 +410,21 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part:?} is missing from\n{text}");
         }
+    }
+
+    #[test]
+    fn the_path_between_the_ends_is_the_one_that_was_taken() {
+        let mut record = fixture::record(fourtuple_spec::Engine::Epoll, 10, 0);
+        let words = |records: &[Record]| {
+            let text = readme_of(records);
+            let is_lo = text.contains("ran over loopback");
+            (is_lo, text.contains("virtual Ethernet devices"))
+        };
+        assert_eq!(words(&[record.clone()]), (true, false));
+        let lo = record.clone();
+        record.case.path = Path::Veth;
+        assert_eq!(words(&[record.clone()]), (false, true));
+        assert_eq!(words(&[lo, record]), (true, true));
     }
 
     #[test]

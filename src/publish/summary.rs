@@ -250,6 +250,12 @@ fn rate(record: &Record) -> Option<String> {
     let offered = record.case.rate.filter(|_| record.case.mode == Mode::Open);
     let offered = offered.map(|offered| format!(", {} offered", whole(f64::from(offered))));
     let offered = offered.unwrap_or_default();
+    if record.case.mode == Mode::Churn {
+        let opened = or_missing(throughput.connections_per_second, whole);
+        return Some(format!(
+            "{opened} connections a second, each opened, echoed on once and closed ({verified} verified{seconds})"
+        ));
+    }
     Some(format!(
         "{rate} echoes a second{offered} ({verified} verified{seconds})"
     ))
@@ -448,6 +454,10 @@ mod tests {
             text.lines().all(|line| line.chars().count() <= 80),
             "{text}"
         );
+        let mut churn = fixture::record(Engine::Uring, 1_000, 0);
+        churn.case.mode = Mode::Churn;
+        churn.throughput.connections_per_second = Some(8_300.0);
+        assert!(summary(&churn).contains("8,300 connections a second"));
         let closed = summary(&fixture::record(Engine::Uring, 1_000, 0));
         assert!(
             !closed.contains("service") && closed.contains("(closed loop)"),

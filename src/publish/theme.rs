@@ -140,8 +140,8 @@ pub fn dashes(engine: Engine) -> &'static str {
     }
 }
 
-/// The dashes of foreign servers in their order, from which the fifth on begins anew: their names tell.
-pub const FOREIGN_DASHES: [&str; 4] = ["", "9 4", "3 3", "9 3 2 3"];
+/// The dashes of foreign servers in their order, from which the sixth on begins anew: their names tell.
+pub const FOREIGN_DASHES: [&str; 5] = ["", "9 4", "3 3", "9 3 2 3", "14 5"];
 
 #[cfg(test)]
 mod tests {
