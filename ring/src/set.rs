@@ -176,17 +176,15 @@ impl RingSet {
             return Ok(Duration::ZERO);
         }
         let began = Instant::now();
-        while began.elapsed() < spin {
+        let mut watched = Duration::ZERO;
+        while watched < spin {
             std::hint::spin_loop();
+            // The turn that finds something works for it: that is no watching any more.
             if self.turn()? {
-                return Ok(began.elapsed());
+                return Ok(watched);
             }
+            watched = began.elapsed();
         }
-        let watched = if spin.is_zero() {
-            spin
-        } else {
-            began.elapsed()
-        };
         self.wait(timeout)?;
         Ok(watched)
     }

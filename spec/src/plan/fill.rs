@@ -27,6 +27,9 @@ impl CaseRequest {
         let peer = self.peer.unwrap_or(default_peer);
         // Both ends of the floor are spun, where there are two.
         let default_client = match self.engine {
+            Engine::Spin if self.mode == Some(Mode::Churn) || self.burst_pause_us.is_some() => {
+                ClientKind::Uring
+            }
             Engine::Spin | Engine::Stack if peer == Peer::Kernel => ClientKind::Spin,
             _ => ClientKind::Uring,
         };
