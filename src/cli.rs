@@ -3,6 +3,8 @@
 // The comments on arguments are what `--help` prints: brackets in them are brackets.
 #![allow(rustdoc::broken_intra_doc_links)]
 
+mod factors;
+mod foreign;
 pub mod help;
 mod load;
 mod words;
@@ -10,8 +12,10 @@ mod words;
 use crate::child;
 use crate::values::{self, Cpus};
 use clap::{Args, Parser, Subcommand};
+pub use factors::Factors;
+pub use foreign::ForeignServer;
 use fourtuple_spec::Engine;
-pub use load::{GhostTcp, LoadShape, Offer};
+pub use load::{GhostTcp, LoadShape, Offer, RunShape};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -72,10 +76,19 @@ pub struct Recording {
 #[derive(Args, Debug)]
 pub struct Run {
     /// The engine that serves.
-    #[arg(long, long_help = help::engines(), value_name = "ENGINE")]
-    pub engine: Engine,
+    #[arg(long, long_help = help::engines(), value_name = "ENGINE", required_unless_present = "server_command")]
+    pub engine: Option<Engine>,
+    #[command(flatten)]
+    pub foreign: ForeignServer,
     #[command(flatten)]
     pub load: LoadShape,
+    #[command(flatten)]
+    pub shape: RunShape,
+    #[command(flatten)]
+    pub factors: Factors,
+    /// Server threads that share the port, each with a core of --server-cpus [default: 1].
+    #[arg(long, value_name = "N", value_parser = values::count)]
+    pub workers: Option<u32>,
     /// Connections that take part in the measured span; the others stay open and idle [default: all].
     #[arg(long, value_name = "N", value_parser = values::count)]
     pub hot_connections: Option<u32>,
@@ -175,6 +188,8 @@ pub struct Serve {
     /// The engine that serves.
     #[arg(long, long_help = help::engines(), value_name = "ENGINE")]
     pub engine: Engine,
+    #[command(flatten)]
+    pub factors: Factors,
     /// Where to listen; port 0 lets the kernel pick.
     #[arg(long, value_name = "ADDR:PORT")]
     pub listen: SocketAddr,

@@ -6,6 +6,7 @@ mod clock;
 mod command;
 mod exit;
 mod interrupt;
+mod last_words;
 mod limits;
 mod network;
 mod output;

@@ -211,6 +211,55 @@ fn descriptors_that_are_short_are_made_up_for_by_processes() {
 }
 
 #[test]
+fn workers_are_processes_on_one_port() {
+    let record = record(&output(SMALL_RUN.into_iter().chain([
+        "--workers",
+        "2",
+        "--json",
+    ])));
+    assert_eq!(record["outcome"], "ok", "{record}");
+    assert_eq!(record["granted"]["server_processes"], 2);
+    assert_eq!(record["server"]["accepted"], 10, "of both together");
+    assert!(
+        !record["warnings"].to_string().contains("too few"),
+        "{record}"
+    );
+}
+
+#[test]
+fn the_stack_alone_has_no_server() {
+    let words = ["run", "--engine", "stack", "--connections", "4"];
+    let span = [
+        "--settle",
+        "10ms",
+        "--warmup",
+        "20ms",
+        "--duration",
+        "100ms",
+        "--json",
+    ];
+    let record = record(&output(words.into_iter().chain(span)));
+    assert_eq!(record["outcome"], "ok", "{record}");
+    assert!(record["throughput"]["echoes_verified"].as_u64() > Some(0));
+    assert!(record["cpu"]["server_busy"].is_null());
+    assert!(
+        record["cpu"]["client_busy"].as_f64() > Some(0.0),
+        "{record}"
+    );
+    assert!(record["granted"]["server_processes"].is_null());
+    was_private(&record);
+}
+
+#[test]
+fn an_echo_has_its_cost() {
+    let record = record(&output(SMALL_RUN.into_iter().chain(["--json"])));
+    let of = |name: &str| record["cost"][name].as_f64();
+    assert!(of("server_switches_per_echo").is_some(), "{record}");
+    assert!(of("client_switches_per_echo").is_some(), "{record}");
+    assert!(of("server_completions_per_wakeup") > Some(0.0), "{record}");
+}
+
+#[test]
 fn the_null_engine_is_held_and_not_measured() {
     if !has_io_uring() {
         return;

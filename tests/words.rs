@@ -42,8 +42,19 @@ fn every_engine_is_in_the_help_of_run() {
     }
 }
 
+#[test]
+fn every_factor_has_a_flag() {
+    for verb in ["run", "serve"] {
+        let help = output([verb, "--help"]);
+        let text = String::from_utf8(help.stdout).unwrap();
+        for name in fourtuple_spec::factors::NAMES {
+            assert!(text.contains(&format!("--{name} ")), "{verb}: {name}");
+        }
+    }
+}
+
 /// Words that are wrong, and what the refusal has to say.
-const WRONG: [(&str, &str); 12] = [
+const WRONG: [(&str, &str); 17] = [
     (
         "run --engine urin --connections 1",
         "did you mean \"uring\"?",
@@ -80,6 +91,23 @@ const WRONG: [(&str, &str); 12] = [
     (
         "run --engine epoll --connections 1 --network host --sysctl net.ipv4.tcp_sack=0",
         "--network private",
+    ),
+    ("run --engine foreign --connections 1", "--server-command"),
+    (
+        "run --engine epoll --connections 1 --recv oneshot",
+        "recv = oneshot is no factor of the engine epoll: it has spin",
+    ),
+    (
+        "run --engine uring --connections 1 --wait 5000",
+        "wait is 5000; allowed is 1 to 4096",
+    ),
+    (
+        "run --engine threads --connections 1 --workers 2",
+        "a thread a connection",
+    ),
+    (
+        "serve --engine tokio --listen 127.0.0.1:0 --send bundle",
+        "send = bundle is no factor of the engine tokio",
     ),
     ("sweep no-such-plan.toml", "one of standard, quick"),
     (

@@ -30,6 +30,7 @@ pub use cpu::{CpuSnapshot, Usage};
 pub use host::host;
 pub use memory::MemorySnapshot;
 pub use network::NetworkCounters;
+pub use process::with_descendants;
 
 #[cfg(test)]
 mod garbage;
@@ -50,11 +51,41 @@ pub struct Subjects {
 }
 
 impl Subjects {
+    /// The threads of the server's processes at this moment; `None` if there are more than so many. Those are
+    /// not listed, because a look at each would leave an inode and a directory entry behind.
+    pub fn server_threads(&self, most: u64) -> Option<Vec<u32>> {
+        let processes = self.server_processes();
+        let known = processes
+            .iter()
+            .filter_map(|&pid| process::Process::read(pid));
+        let count: u64 = known.map(|process| process.threads).sum();
+        let threads = || processes.into_iter().flat_map(proc_files::thread_ids);
+        (count <= most).then(|| threads().collect())
+    }
+
     /// The server's processes at this moment.
     pub(crate) fn server_processes(&self) -> Vec<u32> {
         match self.server_forks {
             true => process::with_descendants(&self.server_pids),
             false => self.server_pids.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_are_listed_up_to_so_many() {
+        let own = std::process::id();
+        let subjects = Subjects {
+            server_pids: vec![own],
+            ..Subjects::default()
+        };
+        let threads = subjects.server_threads(10_000).unwrap();
+        assert!(threads.contains(&own), "{threads:?}");
+        assert_eq!(subjects.server_threads(0), None);
+        assert_eq!(Subjects::default().server_threads(0), Some(Vec::new()));
     }
 }

@@ -46,7 +46,7 @@ impl Process {
 /// These processes and every process that descends from one of them, each once.
 ///
 /// It looks at every process of the machine: some 10 µs each.
-pub(crate) fn with_descendants(pids: &[u32]) -> Vec<u32> {
+pub fn with_descendants(pids: &[u32]) -> Vec<u32> {
     let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
     for pid in proc_files::process_ids() {
         if let Some(process) = Process::read(pid) {

@@ -4,6 +4,7 @@
 //! `fourtuple_spec::message` has it. The end of the input means that the parent is gone.
 
 mod client;
+mod foreign;
 mod pipe;
 mod prepare;
 mod server;

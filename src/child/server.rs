@@ -1,5 +1,6 @@
 //! The server process: one thread serves, one listens to the parent.
 
+use super::foreign;
 use super::pipe::{Requests, reply};
 use crate::exit::Exit;
 use fourtuple_server::{Counters, Options, ServeError, Server};
@@ -14,6 +15,16 @@ pub fn work() -> Exit {
     let Some(request) = requests.next() else {
         return Exit::Failed;
     };
+    if let ServerRequest::Start {
+        case,
+        network,
+        listen,
+        ..
+    } = &request
+        && case.engine == Some(Engine::Foreign)
+    {
+        return foreign::work(case, network, *listen, requests);
+    }
     match start(request).and_then(|server| serve(server, requests)) {
         Ok(()) => Exit::Done,
         Err(failure) => {

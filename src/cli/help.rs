@@ -23,6 +23,11 @@ meet in a private network namespace: nothing on this machine is changed, and no
 root is needed. Every connection is opened, left at rest while memory is read,
 proved live by a verified echo, and then kept busy for the measured span.
 
+With --server-command any program that echoes is the server: on the same cores,
+in the same network, all of its processes and threads watched alike. {port} in
+it is the port to listen on, {address} the address. It has to stay in the
+foreground, and is killed with all that it started when the run is over.
+
 With --peer ghost the clients hold no sockets: a TCP of this program's own
 behind a TUN device speaks for all of them. The bytes are the server's alone,
 memory holds twice as many connections, and one core makes more load. The path
@@ -35,7 +40,11 @@ Examples:
   fourtuple run --engine uring --connections 1k \\
       --sysctl net.ipv4.tcp_congestion_control=reno
   fourtuple run --engine epoll --connections 1k --peer ghost --rate 20k
-  fourtuple run --engine uring --connections 100 --peer ghost --loss-ppm 1k";
+  fourtuple run --engine uring --connections 100 --peer ghost --loss-ppm 1k
+  fourtuple run --engine uring --connections 100 --recv oneshot --spin 50
+  fourtuple run --engine epoll --connections 100 --mode churn
+  fourtuple run --server-command \"python3 examples/echo.py {port}\" \\
+      --connections 100";
 
 pub const HOLD_HELP: &str = "\
 Opens the connections, reads where their memory lies, has every one of them

@@ -1,6 +1,6 @@
 //! What the load is: how many connections, what they carry, when, and by whose TCP.
 
-use super::words::{Client, Mode, Peer, Schedule, TcpOptions};
+use super::words::{Client, Mode, Path, Peer, Schedule, TcpOptions};
 use crate::values::{self, Cpus};
 use clap::Args;
 use std::time::Duration;
@@ -46,6 +46,17 @@ pub struct LoadShape {
     pub client_cpus: Option<Cpus>,
 }
 
+/// What lies between the two ends, and what only this program's own runs can do.
+#[derive(Args, Debug)]
+pub struct RunShape {
+    /// What lies between server and client.
+    #[arg(long, value_enum)]
+    pub path: Option<Path>,
+    /// Microseconds between two bursts of --depth messages on every active connection [default: no bursts].
+    #[arg(long, value_name = "MICROSECONDS")]
+    pub burst_pause_us: Option<u32>,
+}
+
 /// The heading under which `--help` lists what only ghosts can do.
 const GHOSTS: &str = "Ghost peers";
 
@@ -72,8 +83,8 @@ pub struct GhostTcp {
 /// When messages leave.
 #[derive(Args, Debug)]
 pub struct Offer {
-    /// What lets the next message leave.
-    #[arg(long, value_enum, help_heading = GHOSTS)]
+    /// What lets the next message leave; an open loop takes ghosts, churn does not.
+    #[arg(long, value_enum)]
     pub mode: Option<Mode>,
     /// Messages a second of an open loop, over all connections: 20k. Implies --mode open.
     #[arg(long, value_name = "N", value_parser = values::count, help_heading = GHOSTS)]

@@ -46,6 +46,8 @@ pub enum Mode {
     Closed,
     /// A schedule that nothing holds up: how long a client waits at a given rate.
     Open,
+    /// A new connection: each carries one message and is closed.
+    Churn,
 }
 
 impl From<Mode> for case::Mode {
@@ -53,6 +55,25 @@ impl From<Mode> for case::Mode {
         match mode {
             Mode::Closed => Self::Closed,
             Mode::Open => Self::Open,
+            Mode::Churn => Self::Churn,
+        }
+    }
+}
+
+/// Words for [`case::Path`].
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Path {
+    /// The loopback device (default).
+    Lo,
+    /// A pair of virtual Ethernet devices with an MTU of 1500.
+    Veth,
+}
+
+impl From<Path> for case::Path {
+    fn from(path: Path) -> Self {
+        match path {
+            Path::Lo => Self::Lo,
+            Path::Veth => Self::Veth,
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::topology::Machine;
 use crate::{child, limits, output};
 use fourtuple_server::{Options, ServeError, Server};
 use fourtuple_spec::Factors;
+use fourtuple_spec::plan::{CaseDefaults, CaseRequest};
 use fourtuple_spec::record::ServerCounters;
 
 /// Serves until a signal comes.
@@ -18,7 +19,7 @@ pub fn serve(arguments: &cli::Serve) -> Result<Exit, Ended> {
             .map_err(Ended::words)?;
         child::pin(&cpus.0).map_err(|failure| Ended::failed(failure.error))?;
     }
-    let server = Server::bind(&options(arguments)).map_err(failed)?;
+    let server = Server::bind(&options(arguments)?).map_err(failed)?;
     let (counters, stopper) = (server.counters(), server.stopper());
     setting::interrupt()?.on_signal(move || stopper.stop());
     output::say(format_args!(
@@ -35,18 +36,30 @@ pub fn serve(arguments: &cli::Serve) -> Result<Exit, Ended> {
     Ok(Exit::Done)
 }
 
-fn options(arguments: &cli::Serve) -> Options {
-    Options {
+fn options(arguments: &cli::Serve) -> Result<Options, Ended> {
+    let cpus = arguments.server_cpus.as_ref().map(|cpus| cpus.0.len());
+    let threads = cpus.or_else(|| std::thread::available_parallelism().ok().map(Into::into));
+    Ok(Options {
         engine: arguments.engine,
         listen: arguments.listen,
         reuse_port: false,
         connections: None,
         message_bytes: arguments.message_bytes,
         slots_per_ring: None,
-        factors: Factors::default(),
-        threads: 1,
+        factors: factors(arguments)?,
+        threads: threads.and_then(|count| count.try_into().ok()).unwrap_or(1),
         state: None,
-    }
+    })
+}
+
+/// The factors, if the engine has them: a case decides that.
+fn factors(arguments: &cli::Serve) -> Result<Factors, Ended> {
+    let mut request = CaseRequest::new(arguments.engine, 1);
+    arguments.factors.ask(&mut request);
+    let case = request
+        .resolve(&CaseDefaults::new(vec![0], vec![1]))
+        .map_err(Ended::words)?;
+    Ok(case.factors)
 }
 
 fn show(counters: &ServerCounters, is_json: bool) -> Result<(), Ended> {

@@ -1,6 +1,7 @@
 //! The warm-up and the measured span.
 
 use super::events::{Halt, Who};
+use super::trace::{self, Trace};
 use super::wait::{Reply, out_of_turn};
 use super::{Run, Stage, cost};
 use fourtuple_meter::CpuSnapshot;
@@ -18,6 +19,7 @@ impl Run<'_> {
     /// Proves every connection live, warms up, measures.
     pub(super) fn measure(&mut self) -> Result<(), Halt> {
         self.stage("warm-up", Stage::WarmingUp);
+        let mut trace = Trace::begin(&self.subjects);
         self.tell_client(&ClientRequest::Measure);
         let held = self.record.setup.connections_held.unwrap_or(0);
         let proving = Duration::from_millis(u64::from(held) / 5);
@@ -33,7 +35,11 @@ impl Run<'_> {
             return Err(out_of_turn(Who::Client));
         };
         // Before anything else, because the span has begun.
+        let traced = trace.as_mut().and_then(Trace::count);
         let start = CpuSnapshot::take(&self.subjects);
+        if let Some(trace) = trace {
+            trace.end();
+        }
         self.note_proved(connections_proved);
         self.stage("measure", Stage::Measuring);
         let limit = Duration::from_millis(self.case.measure_ms) + slack;
@@ -48,7 +54,8 @@ impl Run<'_> {
             server_after: &server_after,
             measured: &measured,
         };
-        self.record.cost = cost::of(&span, &usage.noise, None);
+        let traced = traced.filter(|_| trace::is_telling(&self.case, measured.warmup_echoes));
+        self.record.cost = cost::of(&span, &usage.noise, traced);
         (self.record.cpu, self.record.noise) = (usage.cpu, usage.noise);
         self.record.warnings.extend(usage.notes);
         if self.case.client == ClientKind::Uring {

@@ -18,6 +18,7 @@ mod record;
 mod room;
 mod start;
 mod teardown;
+mod trace;
 mod wait;
 mod warning;
 
@@ -26,7 +27,7 @@ use crate::topology::Machine;
 use events::{Event, Halt};
 use fourtuple_meter::{MemorySnapshot, NetworkCounters, Subjects};
 use fourtuple_spec::record::{Host, Outcome};
-use fourtuple_spec::{Case, Record};
+use fourtuple_spec::{Case, Engine, Record};
 use process::Process;
 pub use quiet::Leftovers;
 use std::cell::Cell;
@@ -147,6 +148,7 @@ impl<'a> Run<'a> {
             subjects: Subjects {
                 server_cpus: case.server_cpus.clone(),
                 client_cpus: case.client_cpus.clone(),
+                server_forks: case.engine == Some(Engine::Foreign),
                 ..Subjects::default()
             },
             memory: None,

@@ -1,24 +1,21 @@
 //! One child process: started, spoken to, heard, and reaped whatever happens.
 
 use super::events::{Event, Halt, Who};
+use crate::last_words::{LastWords, describe_end};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-
-/// How much of a child's standard error is kept for an error message.
-const LAST_WORDS_BYTES: usize = 2048;
 
 /// A child process. Dropping it kills and reaps it.
 pub struct Process {
     who: Who,
     child: Child,
     input: Option<ChildStdin>,
-    last_words: Arc<Mutex<String>>,
+    last_words: LastWords,
     status: Option<ExitStatus>,
 }
 
@@ -51,15 +48,15 @@ impl Process {
             who,
             child,
             input,
-            last_words: Arc::default(),
+            last_words: LastWords::default(),
             status: None,
         };
         if let Some(output) = output {
             spawn(move || hear(who, output, &events, event)).map_err(cannot)?;
         }
         if let Some(errors) = errors {
-            let last_words = Arc::clone(&process.last_words);
-            spawn(move || keep_last_words(errors, &last_words)).map_err(cannot)?;
+            let last_words = process.last_words.clone();
+            spawn(move || last_words.hear(errors)).map_err(cannot)?;
         }
         Ok(process)
     }
@@ -100,11 +97,8 @@ impl Process {
             return format!("{} is gone", self.who.name());
         };
         self.status = Some(status);
-        let last_words = self
-            .last_words
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        describe(self.who, status, last_words.trim())
+        self.last_words
+            .after(&describe_end(self.who.name(), status))
     }
 
     /// Kills and reaps.
@@ -151,68 +145,4 @@ fn hear<Reply: DeserializeOwned>(
         }
     }
     let _ = events.send(Event::Ended(who));
-}
-
-fn keep_last_words(mut errors: impl Read, last_words: &Mutex<String>) {
-    let mut piece = [0; 1024];
-    while let Ok(bytes @ 1..) = errors.read(&mut piece) {
-        let mut text = last_words.lock().unwrap_or_else(PoisonError::into_inner);
-        text.push_str(&String::from_utf8_lossy(&piece[..bytes]));
-        let excess = text.len().saturating_sub(LAST_WORDS_BYTES);
-        let cut = (excess..text.len())
-            .find(|&at| text.is_char_boundary(at))
-            .unwrap_or(0);
-        text.drain(..cut);
-    }
-}
-
-fn describe(who: Who, status: ExitStatus, last_words: &str) -> String {
-    let name = who.name();
-    let how = match (status.signal(), status.code()) {
-        (Some(9), _) => {
-            format!("{name} was killed by SIGKILL (the OOM killer? `dmesg` would say)")
-        }
-        (Some(signal), _) => format!("{name} was killed by {}", signal_name(signal)),
-        (None, Some(code)) => format!("{name} exited with status {code} before it was told to"),
-        (None, None) => format!("{name} is gone"),
-    };
-    if last_words.is_empty() {
-        how
-    } else {
-        format!("{how}; its last words: {last_words}")
-    }
-}
-
-fn signal_name(signal: i32) -> String {
-    signal_hook::low_level::signal_name(signal).map_or_else(
-        || format!("signal {signal}"),
-        |name| format!("{name} (signal {signal})"),
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_end_is_described_by_its_signal_or_status_and_last_words() {
-        let killed = describe(Who::Client, ExitStatus::from_raw(9), "");
-        assert!(
-            killed.contains("the client was killed by SIGKILL"),
-            "{killed}"
-        );
-        let segfault = describe(Who::Server(0), ExitStatus::from_raw(11), "");
-        assert!(segfault.contains("SIGSEGV"), "{segfault}");
-        let panicked = describe(Who::Server(0), ExitStatus::from_raw(101 << 8), "oh no");
-        assert!(panicked.contains("status 101"), "{panicked}");
-        assert!(panicked.ends_with("oh no"), "{panicked}");
-    }
-
-    #[test]
-    fn only_the_end_of_long_last_words_is_kept() {
-        let words = Mutex::default();
-        keep_last_words("ü".repeat(4000).as_bytes(), &words);
-        let kept = words.into_inner().unwrap();
-        assert!(kept.len() <= LAST_WORDS_BYTES && kept.len() > LAST_WORDS_BYTES / 2);
-    }
 }

@@ -216,6 +216,8 @@ fn server_processes(engine: Engine, case: &Case, descriptor_limit: u64) -> u32 {
     };
     let needed = match descriptors {
         Descriptors::Direct => 1,
+        // How many processes another program has is its own affair.
+        _ if engine == Engine::Foreign => 1,
         Descriptors::Process => limits::shards(case.connections, descriptor_limit),
     };
     needed.max(worker_processes(case))
