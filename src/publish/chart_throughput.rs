@@ -13,7 +13,7 @@ use super::group::Group;
 use super::labels::{Area, text_width};
 use super::lines::{self, Line, Mark};
 use super::metric;
-use super::scale::Scale;
+use super::scale::{Scale, linear_ticks};
 use super::svg::{Anchor, Span, Stroke, Svg, WIDTH};
 use super::theme::Theme;
 
@@ -112,6 +112,7 @@ fn share_panel(
     group: &Group<'_>,
 ) {
     let greatest = lines::extent(shares).map_or(1.0, |(_, greatest)| greatest);
+    let top = greatest.max(SHARE_MAX);
     let area = Area {
         top: SHARE_TOP,
         bottom: SHARE_BOTTOM,
@@ -120,12 +121,11 @@ fn share_panel(
     let whole_width = Panel {
         area,
         x: above.x,
-        y: Scale::linear(0.0, greatest.max(SHARE_MAX), (SHARE_BOTTOM, SHARE_TOP)),
+        y: Scale::linear(0.0, top, (SHARE_BOTTOM, SHARE_TOP)),
     };
-    let ticks = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0].map(|share| (share, percent(share)));
     let vertical = VerticalAxis {
         title: SHARE_TITLE,
-        ticks: &ticks.map(|(share, label)| (share, label.replace(".0", ""))),
+        ticks: &share_ticks(top),
         is_labelled: true,
     };
     frame::axes(svg, &whole_width, horizontal, &vertical);
@@ -153,6 +153,18 @@ fn share_panel(
     if is_short {
         beyond(svg, &area, last);
     }
+}
+
+/// Every fifth of the floor, and fewer where shares are far above it.
+fn share_ticks(top: f64) -> Vec<(f64, String)> {
+    let ticks = match top {
+        top if top <= 2.0 => (0..=10).map(|fifths| f64::from(fifths) / 5.0).collect(),
+        top => linear_ticks(top),
+    };
+    let within = ticks.into_iter().filter(|share| *share <= top);
+    within
+        .map(|share| (share, percent(share).replace(".0", "")))
+        .collect()
 }
 
 /// The floor itself: 100 %.
@@ -201,6 +213,22 @@ mod tests {
         assert!(chart.contains("TCP stack, both ends on one core"));
         assert!(chart.contains("share of the floor, glommio at 1,000 connections: 50 %"));
         assert!(!chart.contains("share of the floor, spin"));
+    }
+
+    #[test]
+    fn shares_above_the_floor_have_their_ticks() {
+        let labels = |top: f64| -> Vec<String> {
+            let ticks = share_ticks(top).into_iter();
+            ticks
+                .map(|(_, label)| label.replace('\u{a0}', " "))
+                .collect()
+        };
+        assert_eq!(
+            labels(1.1),
+            ["0 %", "20 %", "40 %", "60 %", "80 %", "100 %"]
+        );
+        assert_eq!(labels(1.65).last().unwrap(), "160 %");
+        assert!(labels(7.0).len() < 9);
     }
 
     #[test]

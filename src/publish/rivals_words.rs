@@ -28,6 +28,13 @@ pub fn section(group: &Group<'_>, rivals: &Rivals, level: &str) -> String {
     for line in sentences(group, rivals) {
         text.push_str(&format!("- {line}\n"));
     }
+    let shares = rivals.counts.iter().filter_map(|at| at.floor);
+    if shares.into_iter().any(|share| share.value > 1.0) {
+        text.push_str(
+            "\nA share above 100 % is possible: the floor looks at every connection in turn, which may take longer \
+             than being told where there is something.\n",
+        );
+    }
     text.push_str(&format!("\n{}\n", table(rivals)));
     text
 }
@@ -174,7 +181,7 @@ fn judged(who: &str, against: &[Against<'_>], noise: Option<f64>) -> String {
     if !even.is_empty() {
         let names: Vec<String> = even.iter().map(|one| signed(one)).collect();
         parts.push(format!(
-            "No difference from {} (A/A width {}).",
+            "{who} is no different from {} (A/A width {}).",
             names.join(", "),
             percent(noise - 1.0)
         ));
@@ -368,13 +375,29 @@ mod tests {
             "**10 connections**: the best io_uring engine is `uring` at 100 echoes a second.",
             "**It is behind** `epoll-et`, which is ahead by 5.1 % (interval 5.0 % to 5.1 %), outside the A/A width of 0.4 %.",
             "It is ahead of `tokio` (25 %; 25 % to 25 %), outside the A/A width of 0.4 %.",
-            "No difference from `epoll` 1.00× (A/A width 0.4 %).",
+            "It is no different from `epoll` 1.00× (A/A width 0.4 %).",
             "| to `epoll-et` | **0.95×** (0.95–0.95) |",
             "Of 3 comparisons none is corrected",
         ] {
             assert!(text.contains(part), "{part:?} is missing from\n{text}");
         }
         assert!(!text.contains("**Over all counts**"), "there is one count");
+        assert!(!text.contains("above 100 %"), "there is no floor");
+        let mut with_floor = records();
+        let floor: Vec<Record> = (0..4)
+            .map(|repeat| {
+                let mut record = super::super::fixture::record(Engine::Spin, 10, repeat);
+                record.throughput.echoes_per_second = Some(80.0);
+                record
+            })
+            .collect();
+        with_floor.extend(floor);
+        let text = self::text(&with_floor);
+        assert!(
+            text.contains("100 echoes a second, 125 % of the floor"),
+            "{text}"
+        );
+        assert!(text.contains("A share above 100 % is possible"), "{text}");
         let records = records();
         let groups = groups(&records);
         let rivals = rivals(&groups[0]).unwrap();
