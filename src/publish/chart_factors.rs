@@ -299,7 +299,9 @@ fn caption(study: &Study<'_>, columns: &[Column]) -> Vec<String> {
     if effects().any(|effect| effect.rate.is_some_and(is_beyond)) {
         sentences.push("Arrows: farther out.".to_owned());
     }
-    let is_refused = |effect: &Effect| matches!(effect.standing, Standing::NotGranted(_));
+    let is_refused = |effect: &Effect| {
+        matches!(effect.standing, Standing::NotGranted(_)) && effect.rate.is_some()
+    };
     let is_hollow = |effect: &Effect| effect.rate.is_some_and(|rate| rate.is_hollow);
     match (effects().any(is_refused), effects().any(is_hollow)) {
         (true, true) => sentences.push("Hollow: not granted, or invalid runs.".to_owned()),

@@ -46,8 +46,8 @@ pub fn depths(records: &[Record], theme: &Theme) -> Option<String> {
 
 fn draw(records: &[Record], theme: &Theme, along: Along, title: &str) -> Option<String> {
     let course = courses(records, along).into_iter().next()?;
-    let rates = lines(&course, theme, rate_mark, |rate| format::short(rate));
-    let shares = lines(&course, theme, share_mark, |share| format::percent(share));
+    let rates = lines(&course, theme, rate_mark, format::short);
+    let shares = lines(&course, theme, share_mark, format::percent);
     let (least, greatest) = extent(&rates)?;
     let values: Vec<u32> = course.stops.iter().map(|(value, _)| *value).collect();
     let subtitle = facts::origin(&course.records, &course.load_words(), runs(&course));

@@ -111,6 +111,30 @@ impl Setting {
 }
 
 impl Study<'_> {
+    /// Features that the default was granted and this setting was not, though it is not about them: what the
+    /// kernel does not grant together, as a kernel thread for submissions with deferred completions.
+    pub fn lost_beside(&self, setting: &Setting) -> Vec<String> {
+        let is_of_engine = |run: &&&Record| run.case.engine == Some(setting.engine);
+        let refused = |factors: Factors| -> Vec<String> {
+            let runs = self.records.iter().filter(is_of_engine);
+            let runs = runs.filter(|run| run.case.factors == factors);
+            let grants = runs.flat_map(|run| &run.granted.server);
+            let names = grants.filter(|grant| !grant.granted);
+            names.map(|grant| grant.feature.clone()).collect()
+        };
+        let usual = refused(Factors::default());
+        let differences = setting.factors.differences();
+        let is_own = |feature: &String| {
+            let mut asked = differences.iter();
+            asked.any(|(name, value)| concerns(name, value, feature))
+        };
+        let mut lost = refused(setting.factors);
+        lost.retain(|feature| !usual.contains(feature) && !is_own(feature));
+        lost.sort();
+        lost.dedup();
+        lost
+    }
+
     /// The engines that have a setting, in the order of the settings.
     pub fn engines(&self) -> Vec<Engine> {
         let mut engines: Vec<Engine> = Vec::new();
@@ -165,34 +189,16 @@ pub fn is_compared(record: &Record) -> bool {
         && case.hot() == case.connections
 }
 
+/// An engine, its factors and the load generator: what is compared with the default of the same.
+type ArmKey = (Engine, Factors, ClientKind);
+
 fn study(shape: Shape, records: Vec<&Record>) -> Option<Study<'_>> {
-    let has_default = |record: &Record| {
-        let is_default = |other: &&&Record| {
-            other.case.engine == record.case.engine && other.case.factors.is_default()
-        };
-        records.iter().any(|other| is_default(&other))
-    };
-    let mut arms: Vec<(Engine, Factors, ClientKind)> = Vec::new();
-    let mut counts: Vec<u32> = Vec::new();
-    for record in &records {
-        let case = &record.case;
-        let Some(engine) = case.engine else { continue };
-        if case.factors.is_default() || !has_default(record) {
-            continue;
-        }
-        let arm = (engine, case.factors, case.client);
-        if !arms.contains(&arm) {
-            arms.push(arm);
-        }
-        counts.push(case.connections);
-    }
-    counts.sort_unstable();
-    counts.dedup();
+    let (arms, counts) = arms_and_counts(&records);
     let widths: Vec<Widths> = counts
         .iter()
         .map(|count| widths(&records, *count))
         .collect();
-    let effects = |arm: &(Engine, Factors, ClientKind)| {
+    let effects = |arm: &ArmKey| {
         let at = counts.iter().zip(&widths);
         at.map(|(count, widths)| effect(&records, arm, *count, widths))
             .collect()
@@ -214,6 +220,32 @@ fn study(shape: Shape, records: Vec<&Record>) -> Option<Study<'_>> {
         widths,
         records,
     })
+}
+
+/// The settings whose default ran too, and the counts at which they ran.
+fn arms_and_counts(records: &[&Record]) -> (Vec<ArmKey>, Vec<u32>) {
+    let has_default = |engine: Engine| {
+        let mut cases = records.iter().map(|record| &record.case);
+        cases.any(|case| case.engine == Some(engine) && case.factors.is_default())
+    };
+    let mut arms: Vec<ArmKey> = Vec::new();
+    let mut counts: Vec<u32> = Vec::new();
+    for case in records.iter().map(|record| &record.case) {
+        let Some(engine) = case.engine.filter(|engine| has_default(*engine)) else {
+            continue;
+        };
+        if case.factors.is_default() {
+            continue;
+        }
+        let arm = (engine, case.factors, case.client);
+        if !arms.contains(&arm) {
+            arms.push(arm);
+        }
+        counts.push(case.connections);
+    }
+    counts.sort_unstable();
+    counts.dedup();
+    (arms, counts)
 }
 
 fn listed(engine: Engine) -> usize {
@@ -255,7 +287,7 @@ fn of_count<'a>(records: &[&'a Record], connections: u32) -> Vec<&'a Record> {
 
 fn effect(
     records: &[&Record],
-    (engine, factors, client): &(Engine, Factors, ClientKind),
+    (engine, factors, client): &ArmKey,
     connections: u32,
     widths: &Widths,
 ) -> Effect {
@@ -311,8 +343,17 @@ fn standing(arm: &[&Record], connections: u32) -> Standing {
     }
 }
 
-/// Why a run is not one of its setting: the feature that the kernel refused, and the reason.
+/// What a server's error begins with that refused to run as something else.
+const NOT_GRANTED: &str = "this kernel does not grant";
+
+/// Why a run is not one of its setting: the feature that the kernel refused, and the reason. A server of ours
+/// refuses to start then; one that went on has it among its grants.
 pub fn refusal(record: &Record) -> Option<String> {
+    let error = record.error.as_deref().unwrap_or_default();
+    if let Some(start) = error.find(NOT_GRANTED) {
+        let sentence = error[start..].split([':', ';', '\n']).next();
+        return sentence.map(str::to_owned);
+    }
     let differences = record.case.factors.differences();
     let mut refused = record.granted.server.iter().filter(|grant| !grant.granted);
     let refused = refused.find(|grant| {

@@ -64,6 +64,34 @@ fn what_was_not_granted_is_named_and_decides_nothing() {
 }
 
 #[test]
+fn what_a_setting_costs_beside_itself_is_found() {
+    let mut records = fixtures::ablations(2);
+    let watched = records.iter_mut().filter(|run| run.case.factors.sqpoll);
+    for run in watched {
+        run.granted
+            .server
+            .push(fixtures::not_granted("defer-taskrun"));
+    }
+    for run in &mut records {
+        run.granted
+            .server
+            .push(fixtures::not_granted("ring-sockets"));
+    }
+    let studies = studies(&records);
+    let study = &studies[0];
+    assert_eq!(
+        study.lost_beside(find(study, "sqpoll = true")),
+        ["defer-taskrun"]
+    );
+    assert!(study.lost_beside(find(study, "spin = 50")).is_empty());
+    assert!(
+        study
+            .lost_beside(find(study, "send = zero-copy"))
+            .is_empty()
+    );
+}
+
+#[test]
 fn a_feature_is_of_the_factor_that_asks_for_it() {
     for (name, value, feature, is_asked) in [
         ("send", "zero-copy", "send-zero-copy", true),
@@ -92,6 +120,21 @@ fn a_setting_without_its_default_has_no_study_and_one_that_failed_says_why() {
     let studies = studies(&records);
     let standing = &studies[0].settings[0].effects[0].standing;
     assert_eq!(*standing, Standing::Failed("accept".to_owned()));
+}
+
+#[test]
+fn a_server_that_refuses_to_start_was_not_granted_what_it_asked_for() {
+    let base = fixture::record(Engine::Uring, 100, 0);
+    let mut refused = fixture::failed(Engine::Uring, 100, 0, None);
+    refused.case.factors.send = Send::Bundle;
+    let text = "the server: this kernel does not grant send-bundle, which came with Linux 6.10: leave the factor send out";
+    refused.error = Some(text.to_owned());
+    let records = [base, refused];
+    let studies = studies(&records);
+    let reason = "this kernel does not grant send-bundle, which came with Linux 6.10";
+    let effect = &studies[0].settings[0].effects[0];
+    assert_eq!(effect.standing, Standing::NotGranted(reason.to_owned()));
+    assert!(effect.rate.is_none());
 }
 
 #[test]

@@ -18,7 +18,7 @@ type Count = fn(&Cost) -> Option<u64>;
 /// The table; `None` where no run says what it cost.
 pub fn sheet(group: &Group<'_>) -> Option<Sheet> {
     let has_cost = |record: &&Record| record.cost != Cost::default();
-    if !group.records.iter().any(|record| has_cost(&record)) {
+    if !group.records.iter().any(has_cost) {
         return None;
     }
     let mut sheet = Sheet::new(
@@ -113,7 +113,7 @@ fn most(point: &Point<'_>, server: Count, client: Count) -> String {
 /// How many times a side calls, or is switched away from, for one echo: `2.00`, `0.031`, `0.0004`.
 fn each(value: f64) -> String {
     match value {
-        value if value == 0.0 => "0".to_owned(),
+        0.0 => "0".to_owned(),
         value if value >= 0.995 => format!("{value:.2}"),
         value if value >= 0.01 => format!("{value:.3}"),
         value if value >= 0.000_05 => format!("{value:.4}"),
