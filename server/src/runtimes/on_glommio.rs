@@ -37,6 +37,7 @@ struct GlommioServer {
 
 /// Prepares the engine.
 pub(crate) fn new(worker: Worker) -> Result<Box<dyn Serve>, ServeError> {
+    may_lock_memory()?;
     let parts = Parts::new(worker)?;
     let executor = LocalExecutorBuilder::new(Placement::Unbound)
         .make()
@@ -111,20 +112,24 @@ fn adopted(descriptor: OwnedFd) -> TcpStream {
     TcpStream::from(Socket::from(std::net::TcpStream::from(descriptor)))
 }
 
-/// What glommio was refused with. It knows a limit of its own, of which it says no more than a name in a text:
-/// so the limit is looked up.
-fn setup_failed(error: &GlommioError<()>) -> ServeError {
-    let memlock_bytes = getrlimit(Resource::Memlock).current.unwrap_or(u64::MAX);
-    if memlock_bytes < MEMLOCK_BYTES_MIN {
-        return ServeError::limited(
+/// Whether as much memory may be locked as glommio insists on. It says no more of that than a name in a text, and
+/// an ordinary user's rings would be refused before.
+fn may_lock_memory() -> Result<(), ServeError> {
+    let limit_bytes = getrlimit(Resource::Memlock).current;
+    match limit_bytes.filter(|bytes| *bytes < MEMLOCK_BYTES_MIN) {
+        None => Ok(()),
+        Some(bytes) => Err(ServeError::limited(
             "RLIMIT_MEMLOCK",
             format!(
-                "glommio does not start with an RLIMIT_MEMLOCK of {memlock_bytes} bytes: raise it with \
-                 `ulimit -l {}`, or choose another engine",
+                "glommio does not start with an RLIMIT_MEMLOCK of {bytes} bytes: raise it with `ulimit -l {}`, \
+                 or choose another engine",
                 MEMLOCK_BYTES_MIN / 1024
             ),
-        );
+        )),
     }
+}
+
+fn setup_failed(error: &GlommioError<()>) -> ServeError {
     match error.raw_os_error().map(Errno::from_raw_os_error) {
         Some(errno) => ServeError::refused("glommio's executor", errno),
         None => ServeError::new(format!("glommio's executor: {error}")),
