@@ -186,6 +186,12 @@ fn panel(svg: &mut Svg, column: &Column, bottom: f64) {
         };
         svg.text(x, bottom + 17.0, Anchor::Middle, span);
     }
+    titles(svg, column, bottom);
+}
+
+/// What a panel is of, above it, and what is across, below.
+fn titles(svg: &mut Svg, column: &Column, bottom: f64) {
+    let theme = svg.theme;
     let count = format::whole(f64::from(column.connections));
     let unit = if column.connections == 1 {
         "connection"

@@ -8,7 +8,7 @@ use super::format::{MISSING, duration_ns, or_missing, percent, rate, ratio, whol
 use super::metric::{self, Metric};
 use super::shapes::{Along, Course, courses};
 use super::sheet::Sheet;
-use super::variants::{Variant, variants};
+use super::variants::{Beside, Variant, variants};
 use super::verdict::REFERENCE;
 use fourtuple_spec::{Mode, Record};
 
@@ -167,22 +167,10 @@ fn of_variants(variants: &[Variant<'_>]) -> Option<Sheet> {
         ],
     );
     for variant in variants {
-        for (arm, beside) in &variant.arms {
-            let number = |metric: Metric, form: fn(f64) -> String| {
-                or_missing(arm.estimate(metric).map(|found| found.value), form)
-            };
-            sheet.rows.push(vec![
-                variant.what.clone(),
-                whole(f64::from(variant.case.connections)),
-                arm.name.clone(),
-                number(rate_of, rate),
-                changed(beside.rate.as_ref()),
-                number(metric::p50, duration_ns),
-                changed(beside.p50.as_ref()),
-                number(metric::p99, duration_ns),
-                number(metric::server_cpu, duration_ns),
-            ]);
-        }
+        let rows = variant.arms.iter();
+        sheet
+            .rows
+            .extend(rows.map(|(arm, beside)| variant_row(variant, arm, beside)));
         sheet.notes.extend(lead(&variant.all).map(|lead| {
             let count = whole(f64::from(variant.case.connections));
             sentence(&format!("{} at {count} connections:", variant.what), &lead)
@@ -193,6 +181,23 @@ fn of_variants(variants: &[Variant<'_>]) -> Option<Sheet> {
                    once, and pause when all are answered: their rate has the pauses in it."
         .to_owned();
     (!sheet.rows.is_empty()).then_some(sheet)
+}
+
+fn variant_row(variant: &Variant<'_>, arm: &Arm<'_>, beside: &Beside) -> Vec<String> {
+    let number = |metric: Metric, form: fn(f64) -> String| {
+        or_missing(arm.estimate(metric).map(|found| found.value), form)
+    };
+    vec![
+        variant.what.clone(),
+        whole(f64::from(variant.case.connections)),
+        arm.name.clone(),
+        number(rate_of, rate),
+        changed(beside.rate.as_ref()),
+        number(metric::p50, duration_ns),
+        changed(beside.p50.as_ref()),
+        number(metric::p99, duration_ns),
+        number(metric::server_cpu, duration_ns),
+    ]
 }
 
 /// `0.70× (0.69–0.71)`, with an arrow where it is a difference.
