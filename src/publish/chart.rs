@@ -36,7 +36,7 @@ pub struct Chart {
 pub const CHARTS: [Chart; 9] = [
     Chart {
         name: "throughput",
-        alternative: "Verified echoes a second against connections, one line an engine",
+        alternative: "Verified echoes a second against connections, and as a share of the floor, one line an engine",
         draw: chart_throughput::draw,
     },
     Chart {
