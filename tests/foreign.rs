@@ -5,6 +5,8 @@ mod common;
 use common::{errors, fourtuple, is_alive, output, record, signal, wait_until, was_private};
 use rustix::process::Signal;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
 /// What every run here has in common, without io_uring.
@@ -110,6 +112,44 @@ fn another_program_is_measured_like_an_engine() {
             was_private(&record);
         }
     }
+}
+
+#[test]
+fn an_ordinary_user_may_measure_another_program() {
+    let nobody = 65534;
+    let python = Command::new("python3").arg("-V").uid(nobody).output();
+    if !rustix::process::geteuid().is_root() || !python.is_ok_and(|output| output.status.success())
+    {
+        eprintln!("skipped: this is no root, or nobody has no python3");
+        return;
+    }
+    // Where the build put the program, and the example, may be closed to others.
+    let directory = std::env::temp_dir().join(format!("fourtuple-foreign-{}", std::process::id()));
+    fs::create_dir_all(&directory).unwrap();
+    fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
+    let (program, example) = (directory.join("fourtuple"), directory.join("echo.py"));
+    fs::copy(env!("CARGO_BIN_EXE_fourtuple"), &program).unwrap();
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/echo.py");
+    fs::copy(source, &example).unwrap();
+    fs::set_permissions(&example, fs::Permissions::from_mode(0o644)).unwrap();
+    let output = Command::new(&program)
+        .args(["run", "--server-command"])
+        .arg(format!("python3 {} {{port}}", example.display()))
+        .args(["--duration", "300ms", "--json"])
+        .args(SHAPE)
+        .current_dir("/")
+        .uid(nobody)
+        .gid(nobody)
+        .output()
+        .unwrap();
+    fs::remove_dir_all(&directory).unwrap();
+    let record = record(&output);
+    assert_eq!(record["outcome"], "ok", "{record}");
+    assert!(
+        record["cpu"]["server_busy"].as_f64() > Some(0.01),
+        "{record}"
+    );
+    was_private(&record);
 }
 
 #[test]

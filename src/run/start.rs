@@ -249,6 +249,11 @@ fn sysctls(case: &Case, has: &dyn Fn(&str) -> bool) -> BTreeMap<String, String> 
         wanted.push(("net.core.somaxconn", queue.clone()));
         wanted.push(("net.ipv4.tcp_max_syn_backlog", queue));
     }
+    if case.engine == Some(Engine::Foreign) {
+        // The port is one that only root may have; an ordinary user's program leaves what rights it has in the
+        // namespace behind when it begins.
+        wanted.push(("net.ipv4.ip_unprivileged_port_start", "0".to_owned()));
+    }
     if case.peer == Peer::Ghost && case.state.is_none() && case.measure_ms == 0 {
         wanted.extend(holding(case));
     }
@@ -421,6 +426,15 @@ mod tests {
         let all = sysctls(&held, &|_| true);
         assert_eq!(all["net.ipv4.tcp_child_ehash_entries"], "8388608");
         assert!(!sysctls(&case(Peer::Ghost), &|_| true).contains_key("net.core.rps_default_mask"));
+    }
+
+    #[test]
+    fn another_program_may_have_the_port() {
+        let mut case = case(Peer::Kernel);
+        let port = "net.ipv4.ip_unprivileged_port_start";
+        assert!(!sysctls(&case, &|_| true).contains_key(port));
+        case.engine = Some(Engine::Foreign);
+        assert_eq!(sysctls(&case, &|_| true)[port], "0");
     }
 
     #[test]
