@@ -242,6 +242,45 @@ fn nothing_of_a_program_outlives_a_run_that_is_interrupted_or_killed() {
     }
 }
 
+#[test]
+fn where_namespaces_are_refused_nothing_of_a_program_is_left_either() {
+    let mark = mark("refused");
+    let Some(command) = family(&mark) else { return };
+    let script = "cd /proc/sys/user && echo 0 > max_user_namespaces && echo 0 > max_net_namespaces && \
+                  echo 0 > max_pid_namespaces && cd / && exec \"$0\" \"$@\"";
+    for end in [Signal::INT, Signal::KILL] {
+        let run = Command::new("unshare")
+            .args(["--user", "--map-root-user", "sh", "-c", script])
+            .arg(env!("CARGO_BIN_EXE_fourtuple"))
+            .args(["run", "--server-command", &command])
+            .args(["--duration", "10m", "--json"])
+            .args(SHAPE)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        let Ok(mut run) = run else {
+            eprintln!("skipped: there is no unshare(1) here");
+            return;
+        };
+        let family = wait_until("a shell and its server, or a refusal", || {
+            let family = marked(&mark);
+            let is_refused = run.try_wait().unwrap().is_some();
+            (family.len() == 2 || is_refused).then_some(family)
+        });
+        if family.len() != 2 {
+            eprintln!("skipped: there are no user namespaces here");
+            return;
+        }
+        let sleeper = wait_until("the other child", || sleeper(&family));
+        signal(run.id(), end);
+        run.wait().unwrap();
+        wait_until("the end of all that it started", || {
+            (marked(&mark).is_empty() && !is_alive(sleeper)).then_some(())
+        });
+    }
+}
+
 /// The child of one of these that only sleeps.
 fn sleeper(family: &[u32]) -> Option<u32> {
     family

@@ -9,6 +9,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::Sender;
 use std::thread;
+use std::time::{Duration, Instant};
 
 /// A child process. Dropping it kills and reaps it.
 pub struct Process {
@@ -17,6 +18,7 @@ pub struct Process {
     input: Option<ChildStdin>,
     last_words: LastWords,
     status: Option<ExitStatus>,
+    grace: Duration,
 }
 
 impl Process {
@@ -50,6 +52,7 @@ impl Process {
             input,
             last_words: LastWords::default(),
             status: None,
+            grace: Duration::ZERO,
         };
         if let Some(output) = output {
             spawn(move || hear(who, output, &events, event)).map_err(cannot)?;
@@ -101,9 +104,20 @@ impl Process {
             .after(&describe_end(self.who.name(), status))
     }
 
+    /// How long it may take to end in order before it is killed: one that has started processes of its own takes
+    /// them with it.
+    pub fn allow(&mut self, grace: Duration) {
+        self.grace = grace;
+    }
+
     /// Kills and reaps.
     pub fn end(&mut self) {
         self.input = None;
+        let latest = Instant::now() + self.grace;
+        while self.status.is_none() && Instant::now() < latest {
+            self.status = self.child.try_wait().ok().flatten();
+            thread::sleep(Duration::from_millis(1));
+        }
         if self.status.is_none() {
             let _ = self.child.kill();
             self.status = self.child.wait().ok();

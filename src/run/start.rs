@@ -26,6 +26,9 @@ const HASH_BUCKETS_MAX: u32 = 1 << 23;
 /// How long a process may take to be ready. Nothing that grows with the case happens before.
 const READY_LIMIT: Duration = Duration::from_secs(30);
 
+/// How long another program's processes may take to end, once they are killed.
+const FOREIGN_GRACE: Duration = Duration::from_secs(2);
+
 impl Run<'_> {
     /// Starts the servers, one after the other, then the client; or the client alone, if the server
     /// is not this program's.
@@ -123,6 +126,9 @@ impl Run<'_> {
         let sender = self.sender.clone();
         let event = move |reply| Event::Server(index, reply);
         let mut server = Process::start(Who::Server(index), sender, event)?;
+        if self.case.engine == Some(Engine::Foreign) {
+            server.allow(FOREIGN_GRACE);
+        }
         server.tell(&ServerRequest::Start {
             case: Box::new(self.case.clone()),
             network,
