@@ -24,6 +24,8 @@ pub struct CpuSnapshot {
     at: Option<Instant>,
     server: Side,
     client: Side,
+    /// The middle of the time that reading the switches took: under load, with many threads, it takes long.
+    switches_at: Option<Instant>,
     cores: BTreeMap<u32, CoreTicks>,
     server_cpus: Vec<u32>,
     client_cpus: Vec<u32>,
@@ -36,6 +38,8 @@ pub struct Usage {
     pub cpu: Cpu,
     /// What else happened.
     pub noise: Noise,
+    /// The time in which its switches happened, if nothing happened while they were read at the end.
+    pub switches_seconds: Option<f64>,
     /// What is less certain than usual, or unknown, and why.
     pub notes: Vec<String>,
 }
@@ -61,10 +65,12 @@ impl CpuSnapshot {
         let mut server = Side::read_clocks(&server_pids, &subjects.server_pids);
         let mut client = Side::read_clocks(&subjects.client_pids, &subjects.client_pids);
         let text = proc_files::read("/proc/stat").unwrap_or_default();
+        let began = Instant::now();
         server.read_switches();
         client.read_switches();
         Self {
             at: Some(at),
+            switches_at: Some(began + began.elapsed() / 2),
             server,
             client,
             cores: stat::cores(&text).unwrap_or_default(),
@@ -102,11 +108,16 @@ impl CpuSnapshot {
             client_cores_busy: self.cores_busy_since(start, &self.client_cpus),
         };
         let own = self.own_busy(server_busy, client_busy);
+        let seconds = |start: Instant| {
+            let end = self.at?;
+            Some(end.saturating_duration_since(start).as_secs_f64())
+        };
         let mut notes = self.server.notes_since(&start.server, "server");
         notes.extend(self.client.notes_since(&start.client, "client"));
         Usage {
             cpu,
             noise: self.noise_since(start, own),
+            switches_seconds: start.switches_at.and_then(seconds),
             notes,
         }
     }
@@ -323,6 +334,7 @@ mod tests {
         };
         CpuSnapshot {
             at: Some(at),
+            switches_at: Some(at + Duration::from_millis(500)),
             server: side(7, server_ns),
             client: side(8, client_ns),
             cores: [(0, ticks(cores[0])), (1, ticks(cores[1]))].into(),
@@ -345,7 +357,11 @@ mod tests {
             1_600_000_000,
             [(1140, 60, 0), (160, 20, 20)],
         );
-        let Usage { cpu, noise, notes } = end.usage_since(&start, Some(100_000.0));
+        let usage = end.usage_since(&start, Some(100_000.0));
+        close(usage.switches_seconds, 1.5);
+        let Usage {
+            cpu, noise, notes, ..
+        } = usage;
         assert!(notes.is_empty(), "{notes:?}");
         close(cpu.server_busy, 0.5);
         close(cpu.client_busy, 0.8);

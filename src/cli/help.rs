@@ -148,7 +148,7 @@ Examples:
 pub fn engines() -> String {
     let rows = PROFILES
         .iter()
-        .map(|profile| format!("\n  {:<12} {}", profile.name, profile.summary));
+        .map(|profile| format!("\n  {:<13} {}", profile.name, profile.summary));
     format!("The engine that serves:{}", rows.collect::<String>())
 }
 

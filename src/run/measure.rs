@@ -8,7 +8,7 @@ use fourtuple_meter::CpuSnapshot;
 use fourtuple_spec::message::{ClientReply, ClientRequest, Measured, ServerReply, ServerRequest};
 use fourtuple_spec::record::{Cpu, ServerCounters, Throughput};
 use fourtuple_spec::{ClientKind, Mode};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What every deadline allows on top of what is expected.
 const SLACK: Duration = Duration::from_secs(30);
@@ -43,7 +43,12 @@ impl Run<'_> {
         self.note_proved(connections_proved);
         self.stage("measure", Stage::Measuring);
         let limit = Duration::from_millis(self.case.measure_ms) + slack;
-        let (measured, end, server_before) = self.span(limit)?;
+        let SpanEnd {
+            measured,
+            cpu: end,
+            server_before,
+            server_seconds,
+        } = self.span(limit)?;
         let server_after = self.server_counters()?;
         let watching = share(measured.watched_ns, measured.elapsed_ns);
         self.note_measured(&measured);
@@ -52,10 +57,13 @@ impl Run<'_> {
         let span = cost::Span {
             server_before: &server_before,
             server_after: &server_after,
+            server_seconds,
             measured: &measured,
+            noise: &usage.noise,
+            switches_seconds: usage.switches_seconds,
         };
         let traced = traced.filter(|_| trace::is_telling(&self.case, measured.warmup_echoes));
-        self.record.cost = cost::of(&span, &usage.noise, traced);
+        self.record.cost = cost::of(&span, traced);
         (self.record.cpu, self.record.noise) = (usage.cpu, usage.noise);
         self.record.warnings.extend(usage.notes);
         if self.case.client == ClientKind::Uring {
@@ -65,25 +73,33 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// The measured span: what the client gave, CPU as it ended, and what the servers had counted as it began.
-    ///
-    /// A short span may be over before a busy server has said what it counted.
-    fn span(&mut self, limit: Duration) -> Result<(Measured, CpuSnapshot, ServerCounters), Halt> {
+    /// Waits for the end of the measured span. It may come before a busy server has said what it had counted.
+    fn span(&mut self, limit: Duration) -> Result<SpanEnd, Halt> {
         self.ask_servers();
         let (mut counts, mut end) = (Vec::new(), None);
+        let mut counted = Instant::now();
         loop {
             match self.reply(limit, "the end of the measured span")? {
                 Reply::Client(ClientReply::Measured(measured)) => {
-                    end = Some((*measured, CpuSnapshot::take(&self.subjects)));
+                    let at = Instant::now();
+                    end = Some((at, *measured, CpuSnapshot::take(&self.subjects)));
                 }
-                Reply::Server(_, ServerReply::Counters(counters)) => counts.push(counters),
+                Reply::Server(_, ServerReply::Counters(counters)) => {
+                    counts.push(counters);
+                    counted = Instant::now();
+                }
                 Reply::Client(_) => return Err(out_of_turn(Who::Client)),
                 Reply::Server(shard, _) => return Err(out_of_turn(Who::Server(shard))),
             }
             if counts.len() == self.servers.len()
-                && let Some((measured, snapshot)) = end.take()
+                && let Some((at, measured, cpu)) = end.take()
             {
-                return Ok((measured, snapshot, sum(&counts)));
+                return Ok(SpanEnd {
+                    measured,
+                    cpu,
+                    server_before: sum(&counts),
+                    server_seconds: at.saturating_duration_since(counted).as_secs_f64(),
+                });
             }
         }
     }
@@ -142,6 +158,17 @@ impl Run<'_> {
             server.tell(&ServerRequest::Count);
         }
     }
+}
+
+/// What is known when the measured span is over.
+struct SpanEnd {
+    measured: Measured,
+    /// CPU at that moment.
+    cpu: CpuSnapshot,
+    /// What the servers had counted near its beginning.
+    server_before: ServerCounters,
+    /// How long before its end that was.
+    server_seconds: f64,
 }
 
 fn share(part_ns: u64, whole_ns: u64) -> Option<f64> {
