@@ -1,6 +1,7 @@
 //! The end of a ring: nothing that the kernel may still touch is freed.
 
 use crate::connect::last_errno;
+use crate::plain::PlainDescriptors;
 use crate::ring::Ring;
 use crate::setup::RegisteredUpdate;
 use rustix::io::Errno;
@@ -38,10 +39,23 @@ impl Ring {
             if self.outstanding == 0 && is_cancelled {
                 return true;
             }
+            if self.zero_copy.is_some() {
+                self.close_slots();
+            }
             if Instant::now() >= deadline || self.enter(0, None).is_err() {
                 return false;
             }
         }
+    }
+
+    /// Closes every slot: what was sent without a copy is read until the peer has it all, which a peer that waits
+    /// for the close might not hurry with, and the ring's own end would come after it.
+    fn close_slots(&mut self) {
+        if self.has_table {
+            // Refused from the second time on.
+            let _ = self.io.submitter().unregister_files();
+        }
+        self.plain = PlainDescriptors::default();
     }
 
     /// Gives back the thread's registration, which would keep the ring alive after its descriptor.

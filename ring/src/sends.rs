@@ -94,7 +94,7 @@ impl Ring {
     ) -> Option<Event> {
         let (slot, lent) = (token.slot, token.attachment);
         if self.send_groups.is_some() {
-            return self.queued_sent(slot, value, flags, shot);
+            return self.queued_sent(slot, value, shot);
         }
         if cqueue::notif(flags) {
             let cut = self.zero_copy.as_mut().and_then(|sends| sends.take(lent));
