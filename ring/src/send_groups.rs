@@ -5,8 +5,9 @@
 //! bytes it has sent, so a completion gives back as many of what was queued, from the front, as those bytes
 //! cover.
 //!
-//! A send may be cut although nothing has failed (seen on 6.18 with a peer that reads slowly), and the kernel has
-//! then taken entries out of the group that it has not sent. So a send is given exactly what it is to take, and
+//! A send may be cut although nothing has failed (seen on 6.18, where the kernel hands one to a worker thread because
+//! attempt after attempt sent a part only), and the kernel has then taken entries out of
+//! the group that it has not sent. So a send is given exactly what it is to take, and
 //! after one that was cut the group is registered anew, with what is left.
 //!
 //! A group is a page (registering asks for page-aligned entries), made when a slot first sends and kept for the

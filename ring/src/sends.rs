@@ -118,6 +118,11 @@ impl Ring {
                 sends.cut(lent, bytes);
                 None
             }
+            // Not of this ring's doing, so that the lease is still to be sent.
+            (Err(Errno::CANCELED), Some(sends)) => {
+                sends.cut(lent, 0);
+                None
+            }
             _ => Some(sent(slot, Sent::Lent, value)),
         }
     }

@@ -123,6 +123,12 @@ pub(crate) fn sent(
     memory: Sent,
     result: Result<usize, Errno>,
 ) -> Result<(), ServeError> {
+    // No send is cancelled here. But one that the kernel hands to a worker thread, because attempt after attempt sent
+    // a part only, may come back cancelled, or cut if a part was sent (seen on 6.18): nothing of it was sent.
+    let result = match result {
+        Err(Errno::CANCELED) => Ok(0),
+        result => result,
+    };
     match (memory, result) {
         (Sent::Lease(lease), Ok(sent)) if sent < lease.bytes() => {
             return ring.send_rest(slot, lease, sent).map_err(ring_failed);
