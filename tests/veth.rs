@@ -52,7 +52,7 @@ fn recorded(mut sweep: Command, directory: &Path) -> Option<Vec<Value>> {
     let output = sweep.output().unwrap();
     let records = records(&directory.join("out"));
     assert!(!records.is_empty(), "{}", errors(&output));
-    let refusal = records.iter().find_map(|record| refusal(record));
+    let refusal = records.iter().find_map(refusal);
     if let Some(error) = refusal {
         println!("skipped: {error}");
         return None;

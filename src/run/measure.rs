@@ -7,7 +7,7 @@ use super::{Run, Stage, cost};
 use fourtuple_meter::CpuSnapshot;
 use fourtuple_spec::message::{ClientReply, ClientRequest, Measured, ServerReply, ServerRequest};
 use fourtuple_spec::record::{Cpu, ServerCounters, Throughput};
-use fourtuple_spec::{ClientKind, Mode};
+use fourtuple_spec::{Case, ClientKind, Mode};
 use std::time::{Duration, Instant};
 
 /// What every deadline allows on top of what is expected.
@@ -27,7 +27,8 @@ impl Run<'_> {
             true => FAULTY_SLACK,
             false => SLACK,
         };
-        let limit = Duration::from_millis(self.case.warmup_ms) + proving + slack;
+        let limit =
+            Duration::from_millis(self.case.warmup_ms) + proving + rests(&self.case, held) + slack;
         let ClientReply::Warm {
             connections_proved, ..
         } = self.client_reply(limit, "the end of the warm-up")?
@@ -169,6 +170,12 @@ struct SpanEnd {
     server_before: ServerCounters,
     /// How long before its end that was.
     server_seconds: f64,
+}
+
+/// How long bursts rest until every one of `held` connections has had its turn.
+fn rests(case: &Case, held: u32) -> Duration {
+    let bursts = held.div_ceil(case.active_connections.max(1));
+    Duration::from_micros(u64::from(case.burst_pause_us.unwrap_or(0))) * bursts
 }
 
 fn share(part_ns: u64, whole_ns: u64) -> Option<f64> {
