@@ -100,7 +100,7 @@ pub struct CaseRequest {
     pub reorder_ppm: Option<u32>,
     /// Default: `destinations`.
     pub addresses: Option<AddressMode>,
-    /// Default: what half of the port range allows, see [`group_connections_max`].
+    /// Default: what half of the port range allows, see [`crate::address::group_connections_max`].
     pub group_connections: Option<u32>,
     /// Default: 16,384, for ghosts 4,096. Never more than `connections`, whatever is asked.
     pub active_connections: Option<u32>,
