@@ -177,7 +177,9 @@ pub(crate) fn setup_failed(error: fourtuple_ring::SetupError) -> ServeError {
         SetupError::Buffers(error) => return ring_failed(error),
         error => error,
     };
-    let text = format!("{error}. The engines epoll, epoll-et, threads, mio, tokio, tokio-multi and spin do without io_uring");
+    let text = format!(
+        "{error}. The engines epoll, epoll-et, threads, mio, tokio, tokio-multi and spin do without io_uring"
+    );
     let limiter = match &error {
         SetupError::Table { .. } | SetupError::Descriptors { .. } => Some("RLIMIT_NOFILE"),
         SetupError::Memory { .. } => Some("memory"),
