@@ -69,6 +69,7 @@ mod sheet_ceiling;
 mod sheet_client;
 mod sheet_cost;
 mod sheet_endpoint;
+mod sheet_evenness;
 mod sheet_factors;
 mod sheet_held;
 mod sheet_judges;

@@ -22,7 +22,7 @@ struct Against<'a> {
 /// The section of a report, under a heading of this level (`##`).
 pub fn section(group: &Group<'_>, rivals: &Rivals, level: &str) -> String {
     let mut text = format!(
-        "{level} Io_uring against every baseline\n\n{}\n\n",
+        "{level} The io_uring engines against every baseline\n\n{}\n\n",
         intro(rivals)
     );
     for line in sentences(group, rivals) {
@@ -156,13 +156,16 @@ fn judged(who: &str, against: &[Against<'_>], noise: Option<f64>) -> String {
             ratios.join(", ")
         );
     };
-    let mut parts = Vec::new();
+    let mut parts: Vec<String> = Vec::new();
+    // Each part is a sentence, and who it is about is said once.
+    let subject = |parts: &[String]| if parts.is_empty() { who } else { "It" };
     let behind = with(against, Verdict::Slower);
     let outside = format!("outside the A/A width of {}", percent(noise - 1.0));
     let lost: Vec<String> = behind.iter().map(|one| lost(one)).collect();
     if !lost.is_empty() {
         parts.push(format!(
-            "**{who} is behind** {}, {outside}.",
+            "**{} is behind** {}, {outside}.",
+            subject(&parts),
             lost.join(" and ")
         ));
     }
@@ -173,7 +176,8 @@ fn judged(who: &str, against: &[Against<'_>], noise: Option<f64>) -> String {
             false => "",
         };
         parts.push(format!(
-            "{who} is ahead of {all}{}, {outside}.",
+            "{} is ahead of {all}{}, {outside}.",
+            subject(&parts),
             won(&ahead)
         ));
     }
@@ -181,7 +185,8 @@ fn judged(who: &str, against: &[Against<'_>], noise: Option<f64>) -> String {
     if !even.is_empty() {
         let names: Vec<String> = even.iter().map(|one| signed(one)).collect();
         parts.push(format!(
-            "{who} is no different from {} (A/A width {}).",
+            "{} is no different from {} (A/A width {}).",
+            subject(&parts),
             names.join(", "),
             percent(noise - 1.0)
         ));

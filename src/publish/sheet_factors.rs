@@ -194,7 +194,7 @@ fn sentence(study: &Study<'_>, setting: &Setting) -> String {
     parts.extend(listed("not decided", &open));
     let lost = study.lost_beside(setting);
     if !lost.is_empty() {
-        parts.push(format!("with it the kernel did not grant {}", and(&lost)));
+        parts.push(format!("it goes without {}", and(&lost)));
     }
     format!("{}: {}.", study.name(setting), merged(parts).join("; "))
 }

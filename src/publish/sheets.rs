@@ -4,8 +4,8 @@ use super::group::{Group, groups};
 use super::model::models;
 use super::sheet::Sheet;
 use super::{
-    sheet_ceiling, sheet_client, sheet_cost, sheet_endpoint, sheet_factors, sheet_judges,
-    sheet_mix, sheet_model,
+    sheet_ceiling, sheet_client, sheet_cost, sheet_endpoint, sheet_evenness, sheet_factors,
+    sheet_judges, sheet_mix, sheet_model,
 };
 use super::{sheet_open, sheet_price, sheet_rounds, sheet_shapes, sheet_share, sheet_waits};
 use fourtuple_spec::Record;
@@ -25,6 +25,7 @@ pub fn of_group(group: &Group<'_>, all: &[Record]) -> Vec<Sheet> {
     }
     sheets.extend(sheet_cost::sheet(group));
     sheets.extend(sheet_rounds::sheet(group));
+    sheets.extend(sheet_evenness::sheet(group));
     sheets.extend(sheet_client::sheet(group));
     sheets
 }

@@ -1,6 +1,6 @@
 //! From a request to a case: the defaults.
 
-use super::{CaseDefaults, CaseRequest};
+use super::{CONNECT_WINDOW_MAX, CaseDefaults, CaseRequest};
 use crate::address::{PRIVATE_PORT_RANGE, group_connections_max};
 use crate::case::{AddressMode, Case, ClientKind, Mode, NetworkChoice, Peer};
 use crate::engine::Engine;
@@ -50,7 +50,12 @@ impl CaseRequest {
         let active_connections = self
             .active_connections
             .unwrap_or(ACTIVE_CONNECTIONS)
-            .min(self.connections);
+            .min(self.connections)
+            .min(match self.mode {
+                // Each of them may be a connect in flight.
+                Some(Mode::Churn) => CONNECT_WINDOW_MAX,
+                _ => u32::MAX,
+            });
         let hot_connections = self.hot_connections.filter(|&hot| hot < self.connections);
         let mut case = Case {
             engine: Some(self.engine),

@@ -46,6 +46,25 @@ fn the_active_window_is_capped_and_never_exceeds_the_connections() {
 }
 
 #[test]
+fn churn_has_no_more_connects_in_flight_than_a_backlog_takes() {
+    let mut request = CaseRequest::new(Engine::Epoll, 10_000);
+    request.mode = Some(Mode::Churn);
+    let case = request.resolve(&defaults()).unwrap();
+    assert_eq!(case.active_connections, CONNECT_WINDOW_MAX);
+    request.active_connections = Some(100);
+    assert_eq!(request.fill(&defaults()).active_connections, 100);
+}
+
+#[test]
+fn the_spinning_client_has_no_pipeline() {
+    let mut request = CaseRequest::new(Engine::Spin, 10);
+    request.depth = Some(4);
+    assert!(refusal(&request).contains("one message in flight"));
+    request.client = Some(ClientKind::Uring);
+    assert!(request.resolve(&defaults()).is_ok());
+}
+
+#[test]
 fn ghosts_have_windows_of_their_own() {
     let mut request = CaseRequest::new(Engine::UringPoll, 5_000_000);
     request.peer = Some(Peer::Ghost);

@@ -197,8 +197,8 @@ fn the_plans_of_comparisons_factors_and_shapes_of_load_fit_their_time() {
         (
             "comparison-100k",
             include_str!("../../../plans/comparison-100k.toml"),
-            39,
-            6.0,
+            65,
+            8.0,
         ),
         (
             "factors",

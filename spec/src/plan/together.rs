@@ -156,6 +156,12 @@ impl CaseRequest {
                 );
             }
         }
+        let is_spun = case.client == ClientKind::Spin && case.engine != Some(Engine::Stack);
+        if is_spun && case.depth > 1 {
+            return conflict(
+                "the spinning client keeps one message in flight: use depth 1, or client = \"uring\"",
+            );
+        }
         if case.burst_pause_us.is_some() && case.mode != Mode::Closed {
             return conflict("bursts are of a closed loop: leave mode out");
         }
