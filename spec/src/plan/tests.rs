@@ -386,7 +386,7 @@ fn a_sweep_out_of_hand_is_refused() {
 
 /// What one sweep of a random plan asks for.
 fn sweep() -> impl Strategy<Value = String> {
-    let engines = proptest::sample::subsequence(vec!["uring", "epoll", "tokio", "spin"], 1..=4);
+    let engines = proptest::sample::subsequence(vec!["uring", "epoll", "tokio", "mio"], 1..=4);
     let connections = proptest::collection::vec(1u32..6, 1..4);
     let depths = proptest::collection::vec(1u32..4, 1..3);
     (engines, connections, depths).prop_map(|(engines, connections, depths)| {
