@@ -1,7 +1,7 @@
 //! How a ring of direct descriptors is made, and how large, for the engines that accept into one.
 
 use crate::acceptor::{MULTISHOT_ROOM, ring_failed, setup_failed};
-use crate::engine::buffer_bytes;
+use crate::worker::buffer_bytes;
 use crate::{Options, ServeError};
 use fourtuple_ring::{
     BUNDLED_SLOTS_MAX, Feature, FeatureGrant, Ring, Setup, Taskrun, table_slots_max,

@@ -9,11 +9,11 @@
 //! for room to send and not for data. So the flags of an event tell which of the two a connection is
 //! in, and the hot path looks nothing up but the descriptor.
 
-use crate::engine::{Serve, Worker, buffer_bytes};
 use crate::leftover::{Leftover, Sent, send};
 use crate::listen::{Accepted, BACKLOG, accept};
 use crate::table::Table;
 use crate::watch::{Watch, room_for_events, wait};
+use crate::worker::{Serve, Worker, buffer_bytes};
 use crate::{Counters, ServeError};
 use rustix::event::epoll;
 use rustix::event::epoll::{CreateFlags, EventData, EventFlags};

@@ -10,12 +10,12 @@
 //! Against `epoll` it saves the two `epoll_ctl` of a peer that stalls, and pays an event for each new
 //! connection, which has room to send from the start.
 
-use crate::engine::{Serve, Worker, buffer_bytes};
 use crate::epoll::keep;
 use crate::leftover::{Leftover, Sent, send};
 use crate::listen::{Accepted, BACKLOG, accept};
 use crate::table::Table;
 use crate::watch::{Watch, room_for_events, wait};
+use crate::worker::{Serve, Worker, buffer_bytes};
 use crate::{Counters, ServeError};
 use rustix::event::epoll;
 use rustix::event::epoll::{CreateFlags, EventData, EventFlags};

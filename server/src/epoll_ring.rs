@@ -6,9 +6,9 @@
 //! ring shares with the kernel, where `epoll` has to call `epoll_wait`.
 
 use crate::acceptor::{ring_failed, setup_failed};
-use crate::engine::{Serve, Worker};
 use crate::epoll::Sockets;
 use crate::watch::{EVENTS_MAX, Watch};
+use crate::worker::{Serve, Worker};
 use crate::{Counters, ServeError};
 use fourtuple_ring::{EpollWaiter, Feature, SetupError};
 use fourtuple_spec::record::Grant;

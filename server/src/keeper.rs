@@ -4,8 +4,8 @@
 //! is on its way out. What an accepted connection is brought to is [`Act`]; a state before
 //! acceptance is held by not accepting at all. It hears no peer, so nothing is closed until it stops.
 
-use crate::engine::{Serve, Worker};
 use crate::listen::{Accepted, accept};
+use crate::worker::{Serve, Worker};
 use crate::{Counters, ServeError, stop};
 use fourtuple_spec::EndpointState;
 use rustix::event::{PollFd, PollFlags, poll};

@@ -33,16 +33,17 @@ mod uring;
 mod uring_hybrid;
 mod uring_poll;
 mod watch;
+mod worker;
 
 pub use counters::Counters;
 pub use error::ServeError;
 pub use stop::Stopper;
 
-use engine::{Serve, Worker};
 use fourtuple_spec::record::Grant;
 use fourtuple_spec::{EndpointState, Engine, Factors};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use worker::{Serve, Worker};
 
 /// What to serve, and where.
 #[derive(Clone, Debug)]

@@ -4,8 +4,8 @@
 //! does not hear a peer go, so its slots are free again only when it stops.
 
 use crate::ServeError;
-use crate::engine::{Serve, Worker};
 use crate::rings::{self, Rings};
+use crate::worker::{Serve, Worker};
 use fourtuple_ring::Event;
 use fourtuple_spec::record::Grant;
 

@@ -9,10 +9,10 @@
 //! A peer that sends faster than the server can empty the socket has the server to itself for that long;
 //! nothing in mio's interface is there against it, and the example does nothing either.
 
-use crate::engine::{Serve, Worker, buffer_bytes};
 use crate::leftover::{Leftover, Sent, send};
 use crate::tasks::{accept_failed, refused};
 use crate::watch::EVENTS_MAX;
+use crate::worker::{Serve, Worker, buffer_bytes};
 use crate::{Counters, ServeError};
 use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};

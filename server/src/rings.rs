@@ -5,7 +5,7 @@
 
 use crate::acceptor::{Acceptor, ring_failed};
 use crate::direct;
-use crate::engine::Worker;
+use crate::worker::Worker;
 use crate::{Counters, Options, ServeError};
 use fourtuple_ring::{Errno, Event, Ring, RingCounters, RingSet, Shot, Slot};
 use fourtuple_spec::Factors;

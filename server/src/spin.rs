@@ -4,9 +4,9 @@
 //! the price of knowing who has data. It is no server to run: it keeps a core busy whether or not
 //! anything arrives, and most of its receives find nothing once few of many connections are active.
 
-use crate::engine::{Serve, Worker, buffer_bytes};
 use crate::leftover::{Leftover, Sent, send};
 use crate::listen::{Accepted, BACKLOG, accept};
+use crate::worker::{Serve, Worker, buffer_bytes};
 use crate::{Counters, ServeError, stop};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;

@@ -4,8 +4,8 @@
 //! It stands for what people would otherwise use, so it is not tuned past that: `spawn` rather than
 //! a `LocalSet`, which puts a queue of its own on top of the runtime's.
 
-use crate::engine::{Serve, Worker, buffer_bytes};
 use crate::listen::accept_refused;
+use crate::worker::{Serve, Worker, buffer_bytes};
 use crate::{Counters, ServeError};
 use rustix::io::Errno;
 use std::future::poll_fn;

@@ -5,8 +5,8 @@
 //! the runtime's own threads, of which there are as many as the case gives the server cores.
 
 use crate::counters::Share;
-use crate::engine::{Serve, Worker, buffer_bytes};
 use crate::tasks::{accept_failed, accept_or_stop, refused, watch};
+use crate::worker::{Serve, Worker, buffer_bytes};
 use crate::{Counters, ServeError, thread_limit};
 use std::cell::OnceCell;
 use std::os::fd::OwnedFd;

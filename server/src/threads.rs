@@ -11,8 +11,8 @@
 //! A peer that does not read stops its own thread in `write`, and takes no more than its buffer.
 
 use crate::counters::Share;
-use crate::engine::{Serve, Worker, buffer_bytes};
 use crate::tasks::accept_failed;
+use crate::worker::{Serve, Worker, buffer_bytes};
 use crate::{Counters, ServeError, stop, thread_limit};
 use rustix::event::{PollFd, PollFlags, poll};
 use std::collections::HashMap;

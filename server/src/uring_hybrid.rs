@@ -12,11 +12,11 @@
 
 use crate::ServeError;
 use crate::acceptor::ring_failed;
-use crate::engine::{Serve, Worker};
 use crate::heat::{Heard, Heat, TICK};
 use crate::outbox::{self, Outbox, Starved};
 use crate::rings::{self, Rings};
 use crate::state::{PerSlot, State};
+use crate::worker::{Serve, Worker};
 use fourtuple_ring::{Errno, Event, Readiness, Received, Sent, Shot, Slot};
 use fourtuple_spec::record::Grant;
 use std::time::Duration;

@@ -13,10 +13,10 @@
 
 use crate::ServeError;
 use crate::acceptor::ring_failed;
-use crate::engine::{Serve, Worker};
 use crate::outbox::{self, Starved};
 use crate::rings::{self, Rings};
 use crate::state::{PerSlot, State};
+use crate::worker::{Serve, Worker};
 use fourtuple_ring::{Errno, Event, Readiness, Received, Shot, Slot};
 use fourtuple_spec::record::Grant;
 

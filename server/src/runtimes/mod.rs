@@ -22,8 +22,8 @@ pub(crate) mod on_glommio;
 pub(crate) mod on_monoio;
 
 use crate::acceptor::setup_failed;
-use crate::engine::{Worker, buffer_bytes};
 use crate::listen::accept_refused;
+use crate::worker::{Worker, buffer_bytes};
 use crate::{Counters, ServeError};
 use connections::{Connections, shut_down};
 use fourtuple_ring::Setup;

@@ -4,7 +4,7 @@
 use super::connections::{Connections, Open};
 use super::{Parts, accept_failed, accept_until, refused};
 use crate::ServeError;
-use crate::engine::{Serve, Worker};
+use crate::worker::{Serve, Worker};
 use compio::BufResult;
 use compio::io::{AsyncRead, AsyncWriteExt};
 use compio::net::{TcpListener, TcpStream};

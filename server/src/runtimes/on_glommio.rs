@@ -13,8 +13,8 @@
 
 use super::connections::{Connections, Open};
 use super::{Parts, accept_until};
-use crate::engine::{Serve, Worker};
 use crate::listen::{self, Accepted};
+use crate::worker::{Serve, Worker};
 use crate::{ServeError, stop};
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
 use glommio::net::TcpStream;

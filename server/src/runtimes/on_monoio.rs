@@ -6,7 +6,7 @@
 use super::connections::{Connections, Open};
 use super::{Parts, accept_failed, accept_until, refused};
 use crate::ServeError;
-use crate::engine::{Serve, Worker};
+use crate::worker::{Serve, Worker};
 use monoio::io::{AsyncReadRent, AsyncWriteRentExt};
 use monoio::net::{TcpListener, TcpStream, UnixStream};
 use monoio::{IoUringDriver, Runtime, RuntimeBuilder};
