@@ -3,14 +3,16 @@
 // Habits share one type, and some of them change the length.
 #![allow(clippy::ptr_arg)]
 
+mod support;
+
 use fourtuple_client::{Growth, Load, LoadError};
 use fourtuple_spec::message::Measured;
-use fourtuple_spec::plan::{CaseDefaults, CaseRequest};
-use fourtuple_spec::{AddressMode, Case, ClientKind, Engine, NetworkChoice};
+use fourtuple_spec::{AddressMode, Case, ClientKind};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use support::case;
 
 /// What a server does with the bytes of one read; `None` closes the connection.
 type Habit = fn(connection: u32, total: usize, bytes: &mut Vec<u8>) -> Option<()>;
@@ -44,21 +46,6 @@ fn serve(connection: u32, mut stream: TcpStream, habit: Habit) {
         if stream.write_all(&bytes).is_err() {
             return;
         }
-    }
-}
-
-fn case(connections: u32) -> Case {
-    let bare = CaseRequest::new(Engine::Epoll, connections)
-        .resolve(&CaseDefaults::new(vec![0], vec![1]))
-        .expect("every default is sound");
-    Case {
-        group_connections: 10_000,
-        connect_window: 16,
-        settle_ms: 0,
-        warmup_ms: 20,
-        measure_ms: 100,
-        network: NetworkChoice::Host,
-        ..bare
     }
 }
 

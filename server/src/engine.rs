@@ -58,6 +58,8 @@ fn absent(engine: Engine) -> ServeError {
         Some(feature) => format!(
             "the engine {engine} is not in this build: build with `cargo build --release --features {feature}`"
         ),
-        None => format!("the engine {engine} is no server of this program's own"),
+        None => format!(
+            "the engine {engine} is no server of this program's own: `fourtuple run` measures it"
+        ),
     })
 }
