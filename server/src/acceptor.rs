@@ -149,10 +149,7 @@ impl Acceptor {
             }
             // A peer that gave up while it waited, a cancelled accept: nothing is lost.
             Err(Errno::CONNABORTED | Errno::CANCELED | Errno::AGAIN | Errno::INTR) => Ok(None),
-            Err(errno) => Err(ServeError::refused(
-                "accept into a direct descriptor",
-                errno,
-            )),
+            Err(errno) => Err(ServeError::refused("accept", errno)),
         }
     }
 

@@ -8,6 +8,7 @@ use crate::{limits, network};
 use fourtuple_meter::NetworkCounters;
 use fourtuple_spec::address::{PRIVATE_SERVER_PORT, VETH_SERVER_NETWORK};
 use fourtuple_spec::engine::Descriptors;
+use fourtuple_spec::factors::DescriptorKind;
 use fourtuple_spec::message::{
     ClientReply, ClientRequest, Failure, Network, ServerReply, ServerRequest,
 };
@@ -218,6 +219,8 @@ fn server_processes(engine: Engine, case: &Case, descriptor_limit: u64) -> u32 {
             | EndpointState::TimeWait
             | EndpointState::Orphan,
         ) => Descriptors::Direct,
+        // A ring without a table has the process's descriptors.
+        _ if case.factors.descriptors == DescriptorKind::Plain => Descriptors::Process,
         _ => engine.profile().descriptors,
     };
     let needed = match descriptors {
@@ -419,6 +422,16 @@ mod tests {
         let both = sum(one, one);
         assert_eq!(both.segments_retransmitted, Some(4));
         assert_eq!((both.listen_overflows, both.listen_drops), (Some(2), None));
+    }
+
+    #[test]
+    fn a_ring_without_a_table_is_sharded_like_any_engine_on_process_descriptors() {
+        let mut plain = case(Peer::Kernel);
+        assert_eq!(server_processes(Engine::Uring, &plain, 500), 1);
+        plain.factors.descriptors = DescriptorKind::Plain;
+        let epoll = server_processes(Engine::Epoll, &case(Peer::Kernel), 500);
+        assert_eq!(server_processes(Engine::Uring, &plain, 500), epoll);
+        assert!(epoll > 1);
     }
 
     #[test]
