@@ -233,6 +233,7 @@ fn refusal(profile: &Profile) -> Option<String> {
         connections: None,
         message_bytes: 64,
         slots_per_ring: None,
+        rings_max: None,
         factors: Factors::default(),
         threads: 1,
         state: None,

@@ -77,6 +77,7 @@ fn options(engine: Engine) -> Options {
         connections: None,
         message_bytes: MESSAGE_BYTES,
         slots_per_ring: Some(2 * CONNECTIONS[2]),
+        rings_max: None,
         factors: Factors::default(),
         threads: 1,
         state: None,

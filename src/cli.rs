@@ -3,6 +3,9 @@
 // The comments on arguments are what `--help` prints: brackets in them are brackets.
 #![allow(rustdoc::broken_intra_doc_links)]
 
+mod bounds;
+mod claims;
+mod doctor;
 mod factors;
 mod foreign;
 pub mod help;
@@ -12,7 +15,10 @@ mod words;
 use crate::child;
 use crate::environment;
 use crate::values::{self, Cpus};
+pub use bounds::Bounds;
+pub use claims::Claims;
 use clap::{Args, Parser, Subcommand};
+pub use doctor::Doctor;
 pub use factors::Factors;
 pub use foreign::ForeignServer;
 use fourtuple_spec::Engine;
@@ -51,6 +57,12 @@ pub enum Command {
     /// Load any echo server, verifying every echo.
     #[command(after_long_help = help::LOAD_HELP)]
     Load(Load),
+    /// How many connections fit here, and what stops the next one. Touches nothing.
+    #[command(after_long_help = help::DOCTOR_HELP)]
+    Doctor(Doctor),
+    /// Try a well-known article's claims on this machine: prediction, measurement, verdict.
+    #[command(after_long_help = help::CLAIMS_HELP)]
+    Claims(Claims),
     /// Draw a sweep's table, charts and report again from its records.
     #[command(after_long_help = help::REPORT_HELP)]
     Report(Report),
@@ -167,6 +179,8 @@ pub struct Hold {
     /// With --price-list: fewer connections, to see that it works; not for quoting.
     #[arg(long, requires = "price_list")]
     pub quick: bool,
+    #[command(flatten)]
+    pub bounds: Bounds,
     #[command(flatten)]
     pub ghost_tcp: GhostTcp,
     #[command(flatten)]

@@ -1,10 +1,12 @@
 //! The command: expands plans, starts processes, keeps records, publishes.
 
 mod child;
+mod claims;
 mod cli;
 mod clock;
 mod command;
 mod compare;
+mod doctor;
 mod environment;
 mod exit;
 mod histogram;
@@ -38,6 +40,8 @@ fn main() -> ExitCode {
         Command::Sweep(sweep) => command::sweep::sweep(&sweep),
         Command::Serve(serve) => command::serve::serve(&serve),
         Command::Load(load) => command::load::load(&load),
+        Command::Doctor(doctor) => command::doctor::doctor(&doctor),
+        Command::Claims(claims) => command::claims::claims(&claims),
         Command::Compare(compare) => command::compare::compare(&compare),
         Command::Report(report) => command::report::report(&report),
         Command::Child(role) => Ok(child::work(role)),

@@ -179,6 +179,7 @@ mod tests {
             connections: Some(10),
             message_bytes: 64,
             slots_per_ring: None,
+            rings_max: None,
             factors: Factors::default(),
             threads: 1,
             state: Some(state),

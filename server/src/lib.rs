@@ -62,6 +62,8 @@ pub struct Options {
     /// Slots of one ring's table; `None` is what the expected connections need, or the most that limits
     /// allow if that is less or nothing is known.
     pub slots_per_ring: Option<u32>,
+    /// The most rings; a full last one ends the server. `None` is as many as the connections need.
+    pub rings_max: Option<u32>,
     /// How the engine does what it does.
     pub factors: Factors,
     /// Threads of a runtime that has several.

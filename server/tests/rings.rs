@@ -64,6 +64,7 @@ fn with_server(
             connections: Some(CONNECTIONS),
             message_bytes: 64,
             slots_per_ring: Some(slots_per_ring),
+            rings_max: None,
             factors,
             threads: 1,
             state: None,

@@ -397,6 +397,16 @@ pub struct Case {
     pub sysctls: BTreeMap<String, String>,
     /// Slots of one ring's descriptor table; `null` is the most that limits allow.
     pub slots_per_ring: Option<u32>,
+    /// The most rings that a server process may have; `null` is as many as the connections need. A full last one
+    /// stops the growth.
+    #[serde(default)]
+    pub rings_max: Option<u32>,
+    /// Server processes of an engine on process descriptors; `null` is as many as the descriptors require.
+    #[serde(default)]
+    pub server_processes: Option<u32>,
+    /// RLIMIT_NOFILE of a server process, where it is to have less than it could.
+    #[serde(default)]
+    pub server_descriptors: Option<u32>,
     /// The cores that the server may use.
     pub server_cpus: Vec<u32>,
     /// The cores that the client may use.
@@ -588,6 +598,9 @@ mod tests {
             "workers",
             "burst_pause_us",
             "path",
+            "rings_max",
+            "server_processes",
+            "server_descriptors",
         ] {
             json.as_object_mut().unwrap().remove(key).unwrap();
         }

@@ -8,9 +8,13 @@ compile_error!("fourtuple measures the Linux kernel's TCP and builds on Linux on
 
 pub mod address;
 pub mod case;
+pub mod census;
+pub mod claim;
 pub mod engine;
 pub mod environment;
 pub mod factors;
+pub mod limiter;
+pub mod limits;
 pub mod message;
 pub mod payload;
 pub mod plan;
@@ -22,8 +26,11 @@ pub use case::{
     AddressMode, Case, ClientKind, EndpointState, Foreign, HotPlacement, Mode, NetworkChoice, Path,
     Peer, Schedule, TcpOptions,
 };
+pub use census::Census;
+pub use claim::{Trial, TriedClaim, Verdict};
 pub use engine::Engine;
 pub use environment::Environment;
 pub use factors::Factors;
+pub use limits::{Limits, Reading};
 pub use random::SplitMix64;
 pub use record::Record;

@@ -3,15 +3,18 @@
 //! Each reads requests from its standard input and answers on its standard output, as
 //! `fourtuple_spec::message` has it. The end of the input means that the parent is gone.
 
+mod census;
 mod client;
 mod environment;
+mod experiment;
 mod foreign;
+mod limits;
 mod pipe;
 mod prepare;
 mod server;
 
 use crate::exit::Exit;
-use crate::limits;
+use crate::limits::raise_descriptors;
 use crate::network;
 use fourtuple_spec::message::{Failure, Network};
 use rustix::process::Signal;
@@ -36,13 +39,32 @@ pub enum Role {
         #[arg(long)]
         host: bool,
     },
+    /// Reads what bounds connections, of a process or of one that is yet to be started, and prints it as JSON.
+    Limits {
+        /// Of this one, in whose network it is read.
+        #[arg(long)]
+        pid: Option<u32>,
+    },
+    /// Counts the sockets of a process's network and prints a census as JSON.
+    Census {
+        /// The process.
+        #[arg(long)]
+        pid: u32,
+        /// The server's port.
+        #[arg(long)]
+        port: u16,
+    },
+    /// Makes an experiment of a claim in a network of its own.
+    Experiment,
 }
 
 /// Works as a child until told to stop.
 pub fn work(role: Role) -> Exit {
     // A parent that is killed cannot say so; the pipe's end says it too, but not to a busy reader.
     let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
-    limits::raise_descriptors();
+    if !matches!(role, Role::Limits { .. }) {
+        raise_descriptors();
+    }
     // `ps` and `top` show this; otherwise it would be that of the link by which it was started.
     let _ = rustix::thread::set_name(match role {
         Role::Server => c"ft-server",
@@ -50,6 +72,9 @@ pub fn work(role: Role) -> Exit {
         Role::Prepare => c"ft-prepare",
         Role::Probe => c"ft-probe",
         Role::Environment { .. } => c"ft-environment",
+        Role::Limits { .. } => c"ft-limits",
+        Role::Census { .. } => c"ft-census",
+        Role::Experiment => c"ft-experiment",
     });
     // Should memory end after all, it is a run's own processes that have to go, and not somebody else's.
     let _ = std::fs::write(
@@ -65,6 +90,9 @@ pub fn work(role: Role) -> Exit {
         Role::Prepare => prepare::work(),
         Role::Probe => probe(),
         Role::Environment { host } => environment::work(host),
+        Role::Limits { pid } => limits::work(pid),
+        Role::Census { pid, port } => census::work(pid, port),
+        Role::Experiment => experiment::work(),
     }
 }
 

@@ -59,6 +59,7 @@ fn start(request: ServerRequest) -> Result<Server, Failure> {
         connections: Some(case.connections.div_ceil(shard_count.max(1))),
         message_bytes: case.message_bytes,
         slots_per_ring: case.slots_per_ring,
+        rings_max: case.rings_max,
         factors: case.factors,
         threads: threads(&case),
         state: case.state,

@@ -151,6 +151,16 @@ Examples:
   fourtuple report results/2026-01-31-host-standard results/million \\
       --front README.md";
 
+pub const DOCTOR_HELP: &str = "\
+Examples:
+  fourtuple doctor
+  fourtuple doctor --connections 1M";
+
+pub const CLAIMS_HELP: &str = "\
+Examples:
+  fourtuple claims
+  fourtuple claims --only client-ports";
+
 pub const COMPARE_HELP: &str = "\
 The ratio is always B to A: \"faster\" is said of B. In what the environments
 of A and B differ is printed first of all.

@@ -1,6 +1,8 @@
 //! The verbs of the command line, one file each.
 
+pub mod claims;
 pub mod compare;
+pub mod doctor;
 pub mod hold;
 pub mod load;
 pub mod report;

@@ -46,6 +46,7 @@ fn options(arguments: &cli::Serve) -> Result<Options, Ended> {
         connections: None,
         message_bytes: arguments.message_bytes,
         slots_per_ring: None,
+        rings_max: None,
         factors: factors(arguments)?,
         threads: threads.and_then(|count| count.try_into().ok()).unwrap_or(1),
         state: None,

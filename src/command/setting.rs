@@ -79,6 +79,7 @@ impl Setting {
             is_forced,
             leftovers: Cell::default(),
             on_stage,
+            witness: None,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! One case from start to end, for `run` and for `load`.
 
 use super::setting::{self, Setting};
-use crate::cli::{GhostTcp, LoadShape, Offer, Recording};
+use crate::cli::{Bounds, GhostTcp, LoadShape, Offer, Recording};
 use crate::environment;
 use crate::exit::{Ended, Exit};
 use crate::output;
@@ -44,6 +44,15 @@ pub fn peers(request: &mut CaseRequest, tcp: &GhostTcp) {
     request.loss_ppm = tcp.loss_ppm;
     request.duplicate_ppm = tcp.duplicate_ppm;
     request.reorder_ppm = tcp.reorder_ppm;
+}
+
+/// Puts the limits that they set into it.
+pub fn bounds(request: &mut CaseRequest, bounds: &Bounds) {
+    request.network = bounds.network.map(Into::into);
+    request.group_connections = bounds.group_connections;
+    request.rings_max = bounds.rings_max;
+    request.server_processes = bounds.server_processes;
+    request.server_descriptors = bounds.server_descriptors;
 }
 
 /// Puts what they say of the messages' times into it.

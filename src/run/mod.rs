@@ -60,6 +60,8 @@ pub struct Context<'a> {
     pub leftovers: Cell<Leftovers>,
     /// Hears how far a run has come.
     pub on_stage: &'a dyn Fn(Stage),
+    /// Looks at the run's processes once every connection is open and at rest. Nothing waits for it but the run.
+    pub witness: Option<&'a dyn Fn(&Subjects)>,
 }
 
 /// How far a run has come.

@@ -101,6 +101,9 @@ impl Run<'_> {
         self.stage("settle", Stage::Settling);
         self.pause(Duration::from_millis(self.case.settle_ms))?;
         self.wait_for_accepts()?;
+        if let Some(witness) = self.context.witness {
+            witness(&self.subjects);
+        }
         let Some(ledger) = self.add_ledger("settle") else {
             return Ok(());
         };

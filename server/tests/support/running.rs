@@ -34,6 +34,7 @@ pub fn options(engine: Engine, listen: &str) -> Options {
         connections: None,
         message_bytes: 64,
         slots_per_ring: None,
+        rings_max: None,
         factors: Factors::default(),
         threads: 1,
         state: None,

@@ -108,6 +108,9 @@ impl CaseRequest {
             path: self.path.unwrap_or_default(),
             sysctls,
             slots_per_ring: self.slots_per_ring,
+            rings_max: self.rings_max,
+            server_processes: self.server_processes,
+            server_descriptors: self.server_descriptors,
             server_cpus: cores(&self.server_cpus, &defaults.server_cpus),
             client_cpus: cores(&self.client_cpus, &defaults.client_cpus),
         };

@@ -138,6 +138,12 @@ pub struct CaseRequest {
     pub sysctls: Option<BTreeMap<String, String>>,
     /// Default: as many as limits allow.
     pub slots_per_ring: Option<u32>,
+    /// Default: as many as the connections need.
+    pub rings_max: Option<u32>,
+    /// Default: as many as the descriptors require.
+    pub server_processes: Option<u32>,
+    /// Default: as many as there may be.
+    pub server_descriptors: Option<u32>,
     /// Default: the machine's, see [`CaseDefaults`].
     pub server_cpus: Option<Vec<u32>>,
     /// Default: the machine's, see [`CaseDefaults`].
@@ -145,7 +151,7 @@ pub struct CaseRequest {
 }
 
 /// Every key of a request, in the order in which a sweep's lists nest: the last varies fastest.
-pub(super) const KEYS: [&str; 46] = [
+pub(super) const KEYS: [&str; 49] = [
     "network",
     "path",
     "workers",
@@ -165,6 +171,9 @@ pub(super) const KEYS: [&str; 46] = [
     "server_cpus",
     "client_cpus",
     "slots_per_ring",
+    "rings_max",
+    "server_processes",
+    "server_descriptors",
     "connect_window",
     "client_spin_us",
     "settle_ms",
@@ -195,7 +204,7 @@ pub(super) const KEYS: [&str; 46] = [
 ];
 
 /// The bounds of every key that is a number, and of the numbers of `server_cpus` and `client_cpus`.
-const RANGES: [(&str, u64, u64); 25] = [
+const RANGES: [(&str, u64, u64); 28] = [
     range("workers", &bounds::WORKERS),
     range("burst_pause_us", &bounds::BURST_PAUSE_US),
     range("wait", &factors::WAIT),
@@ -213,6 +222,9 @@ const RANGES: [(&str, u64, u64); 25] = [
     ("connect_window", 1, CONNECT_WINDOW_MAX as u64),
     ("client_spin_us", 0, 1_000_000),
     ("slots_per_ring", 1, 1 << 20),
+    ("rings_max", 1, 1 << 20),
+    ("server_processes", 1, 1024),
+    ("server_descriptors", 16, 1 << 30),
     ("hot_connections", 1, *bounds::CONNECTIONS.end() as u64),
     ("rounds", 1, *bounds::CONNECTIONS.end() as u64),
     ("settle_ms", 0, *bounds::SPAN_MS.end()),
@@ -298,6 +310,9 @@ impl CaseRequest {
             network: None,
             sysctls: None,
             slots_per_ring: None,
+            rings_max: None,
+            server_processes: None,
+            server_descriptors: None,
             server_cpus: None,
             client_cpus: None,
         }
@@ -337,6 +352,9 @@ impl CaseRequest {
             ("connect_window", self.connect_window.map(u64::from)),
             ("client_spin_us", self.client_spin_us.map(u64::from)),
             ("slots_per_ring", self.slots_per_ring.map(u64::from)),
+            ("rings_max", self.rings_max.map(u64::from)),
+            ("server_processes", self.server_processes.map(u64::from)),
+            ("server_descriptors", self.server_descriptors.map(u64::from)),
             ("hot_connections", self.hot_connections.map(u64::from)),
             ("settle_ms", self.settle_ms),
             ("hold_ms", self.hold_ms),
