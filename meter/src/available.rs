@@ -29,7 +29,8 @@ pub fn available_bytes() -> Option<u64> {
     machine.into_iter().chain(room).min()
 }
 
-fn machine_bytes() -> Option<u64> {
+/// The machine's part of it, bytes: what control groups allow does not count.
+pub(crate) fn machine_bytes() -> Option<u64> {
     let meminfo = Meminfo::parse(&proc_files::read("/proc/meminfo").ok()?).ok()?;
     let zoneinfo = proc_files::read("/proc/zoneinfo").ok();
     let low_pages = zoneinfo.map_or(Ok(0), |text| zoneinfo::low_watermark_pages(&text));

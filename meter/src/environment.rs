@@ -2,7 +2,7 @@
 
 mod command_line;
 mod control_group;
-mod limits;
+pub(crate) mod limits;
 mod sysctls;
 
 use crate::{host, proc_files};

@@ -1,4 +1,4 @@
-//! `/proc/self/limits`: what a process may take.
+//! `/proc/PID/limits`: what a process may take.
 
 use std::collections::BTreeMap;
 
@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 const NAME_WIDTH: usize = 26;
 
 /// Soft and hard; `None` is no limit.
-type Limits = (Option<u64>, Option<u64>);
+pub(crate) type Limits = (Option<u64>, Option<u64>);
 
 /// Limits by name, as `open_files` of `Max open files`.
-pub(super) fn parse(text: &str) -> BTreeMap<String, Limits> {
+pub(crate) fn parse(text: &str) -> BTreeMap<String, Limits> {
     text.lines().skip(1).filter_map(line).collect()
 }
 
