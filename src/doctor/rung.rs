@@ -46,10 +46,12 @@ pub enum Allows {
 }
 
 /// How to raise a limit.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Remedy {
     /// The exact command that raises it now, for what was asked, or twice what there is if nothing was; without `sudo`. `None` if no command can.
     pub now: Option<String>,
+    /// Whether that command is enough for what was asked.
+    pub suffices: bool,
     /// The form that lasts: a line and the file that it goes to.
     pub lasting: Option<String>,
     /// What there is to know: who may, or what else to do.
