@@ -21,6 +21,7 @@ mod proc_files;
 mod process;
 mod side;
 mod slabinfo;
+mod sock_diag;
 mod socket_buffers;
 mod sockstat;
 mod softnet;
@@ -37,6 +38,7 @@ pub use host::host;
 pub use memory::MemorySnapshot;
 pub use network::NetworkCounters;
 pub use process::with_descendants;
+pub use sock_diag::{census, listeners};
 pub use tasks::{Foreign, TaskSnapshot};
 
 #[cfg(test)]
