@@ -6,8 +6,9 @@ use crate::exit::Ended;
 use crate::points;
 use crate::publish::write_whole;
 use crate::quiet_check::QuietCheck;
+use fourtuple_spec::claim::TRIAL_SCHEMA_VERSION;
 use fourtuple_spec::record::SCHEMA_VERSION;
-use fourtuple_spec::{Case, Record};
+use fourtuple_spec::{Case, Record, Trial};
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
@@ -18,6 +19,9 @@ use std::path::{Path, PathBuf};
 pub const RECORDS_FILE: &str = "records.jsonl";
 
 const HOST_FILE: &str = "host.json";
+
+/// The verdicts of a directory, beside the records that they rest on.
+pub const TRIAL_FILE: &str = "trial.json";
 
 /// What a sweep is about, kept beside its records so that a report can be drawn again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -187,6 +191,36 @@ pub fn write_about_once(directory: &Path, about: &SweepFile) -> Result<(), Ended
 fn write(directory: &Path, about: &SweepFile) -> Result<(), Ended> {
     let path = directory.join(HOST_FILE);
     let mut text = serde_json::to_string_pretty(about).map_err(anyhow::Error::from)?;
+    text.push('\n');
+    write_whole(&path, text.as_bytes()).map_err(|error| cannot_write(&path, &error, 0))
+}
+
+/// The verdicts of a directory; `None` if no claims were tried there.
+pub fn read_trial(directory: &Path) -> Result<Option<Trial>, Ended> {
+    let path = directory.join(TRIAL_FILE);
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => {
+            let what = format!("{} cannot be read: {error}", path.display());
+            return Err(Ended::failed(what));
+        }
+    };
+    let damaged = |error| Ended::failed(format!("{} is damaged: {error}", path.display()));
+    let trial: Trial = serde_json::from_str(&text).map_err(damaged)?;
+    match trial.schema_version {
+        TRIAL_SCHEMA_VERSION => Ok(Some(trial)),
+        other => Err(Ended::failed(format!(
+            "{} has schema version {other}, and this program reads {TRIAL_SCHEMA_VERSION}",
+            path.display()
+        ))),
+    }
+}
+
+/// Writes the verdicts of a directory, whole or not at all.
+pub fn write_trial(directory: &Path, trial: &Trial) -> Result<(), Ended> {
+    let path = directory.join(TRIAL_FILE);
+    let mut text = serde_json::to_string_pretty(trial).map_err(anyhow::Error::from)?;
     text.push('\n');
     write_whole(&path, text.as_bytes()).map_err(|error| cannot_write(&path, &error, 0))
 }

@@ -7,13 +7,21 @@ use crate::publish::{self, Front, Measured};
 use crate::store::{self, SweepFile};
 use crate::sweep::{about_of, publish_all};
 use anyhow::Context;
-use fourtuple_spec::Record;
+use fourtuple_spec::{Record, Trial};
 use std::fs;
 use std::path::Path;
 
+/// What a directory holds.
+struct Held<'a> {
+    directory: &'a Path,
+    records: Vec<Record>,
+    about: SweepFile,
+    trial: Option<Trial>,
+}
+
 /// Draws reports again, and the front page that shows them.
 pub fn report(arguments: &cli::Report) -> Result<Exit, Ended> {
-    let results: Vec<(&Path, Vec<Record>, SweepFile)> = arguments
+    let results: Vec<Held<'_>> = arguments
         .directories
         .iter()
         .map(|directory| read(directory))
@@ -23,14 +31,28 @@ pub fn report(arguments: &cli::Report) -> Result<Exit, Ended> {
         Some(readme) => Some((readme, front(readme, &results)?)),
         None => None,
     };
-    for (directory, records, about) in &results {
-        publish_all(directory, records, about)?;
+    for held in &results {
+        publish_one(held)?;
     }
     if let Some((readme, front)) = front {
         write(readme, &front)?;
         output::say(format_args!("what was measured is in {}", readme.display()));
     }
     Ok(Exit::Done)
+}
+
+/// A trial's page is of claims, not of points.
+fn publish_one(held: &Held<'_>) -> Result<(), Ended> {
+    let Some(trial) = &held.trial else {
+        return publish_all(held.directory, &held.records, &held.about);
+    };
+    let files = publish::trial_page(held.directory, trial, &held.records)?;
+    output::say(format_args!(
+        "{} files written to {}",
+        files.len(),
+        held.directory.display()
+    ));
+    Ok(())
 }
 
 /// Writes the pictures of a front page, and then the page that shows them.
@@ -45,28 +67,35 @@ fn write(readme: &Path, front: &Front) -> Result<(), Ended> {
     Ok(())
 }
 
-fn read(directory: &Path) -> Result<(&Path, Vec<Record>, SweepFile), Ended> {
-    let records = store::read(directory)?;
-    if records.is_empty() {
+fn read(directory: &Path) -> Result<Held<'_>, Ended> {
+    let (records, trial) = (store::read(directory)?, store::read_trial(directory)?);
+    // Some claims are tried without a run.
+    if records.is_empty() && trial.is_none() {
         return Err(Ended::no(format!(
             "{} holds no record yet",
             directory.join(store::RECORDS_FILE).display()
         )));
     }
-    Ok((directory, records, store::read_about(directory)?))
+    Ok(Held {
+        directory,
+        records,
+        about: store::read_about(directory)?,
+        trial,
+    })
 }
 
 /// The README's new text.
-fn front(readme: &Path, results: &[(&Path, Vec<Record>, SweepFile)]) -> Result<Front, Ended> {
+fn front(readme: &Path, results: &[Held<'_>]) -> Result<Front, Ended> {
     let wrong = |error: &dyn std::fmt::Display| {
         Ended::words(format!("--front {}: {error}", readme.display()))
     };
     let text = fs::read_to_string(readme).map_err(|error| wrong(&error))?;
-    let measured = results.iter().map(|(directory, records, about)| {
+    let measured = results.iter().map(|held| {
         Ok(Measured {
-            link: publish::link(readme, directory).map_err(|error| wrong(&error))?,
-            about: about_of(directory, records, about)?,
-            records: store::latest(records),
+            link: publish::link(readme, held.directory).map_err(|error| wrong(&error))?,
+            about: about_of(held.directory, &held.records, &held.about)?,
+            records: store::latest(&held.records),
+            trial: held.trial.clone(),
         })
     });
     let measured: Vec<Measured> = measured.collect::<Result<_, Ended>>()?;

@@ -18,12 +18,16 @@ use super::rivals_words;
 use super::sheets;
 use super::theme::{DARK, LIGHT};
 use super::trust;
-use super::{sheet_endpoint, sheet_held};
+use super::{sheet_endpoint, sheet_held, trial};
 use fourtuple_spec::record::Outcome;
-use fourtuple_spec::{Peer, Record};
+use fourtuple_spec::{Peer, Record, Trial};
 
 const BEGIN: &str = "<!-- measured: begin -->";
 const END: &str = "<!-- measured: end -->";
+
+/// Between these two stand the verdicts on claims, where a README has them: above all else, if it likes.
+const VERDICTS_BEGIN: &str = "<!-- verdicts: begin -->";
+const VERDICTS_END: &str = "<!-- verdicts: end -->";
 const CHARTS_SHOWN: [&str; 3] = ["throughput", "comparison", "memory"];
 
 /// The chart that is shown where a larger run was predicted.
@@ -49,6 +53,8 @@ pub struct Measured {
     pub about: About,
     /// Its records.
     pub records: Vec<Record>,
+    /// The claims that were tried there, if it is a trial: its verdicts are shown, and not its runs.
+    pub trial: Option<Trial>,
 }
 
 /// A front page: its text, and the pictures that no result has, because they are of all results.
@@ -69,7 +75,8 @@ impl std::fmt::Display for NoPlace {
         write!(
             f,
             "there is no place for what was measured: put a line {BEGIN:?} and, below it, a line {END:?} \
-             where it is to stand, each of them once"
+             where it is to stand, each of them once; for verdicts {VERDICTS_BEGIN:?} and {VERDICTS_END:?} are \
+             the same, and may be left out"
         )
     }
 }
@@ -79,23 +86,60 @@ impl std::fmt::Display for NoPlace {
 /// # Errors
 /// The two markers are not there, each once and on a line of its own, in their order.
 pub fn front(readme: &str, results: &[Measured]) -> Result<Front, NoPlace> {
-    let (above, below) = around(readme)?;
+    let readme = &with_verdicts(readme, results)?;
+    let (above, below) = around(readme, (BEGIN, END))?.ok_or(NoPlace)?;
+    let trials = results.iter().filter(|one| one.trial.is_some());
+    let results: Vec<&Measured> = results.iter().filter(|one| one.trial.is_none()).collect();
+    let has_no_place = !readme.lines().any(|line| line.trim() == VERDICTS_BEGIN);
     let mut block = format!(
         "{BEGIN}\n<!-- From here to the end marker, everything is written by `fourtuple report DIR… --front` from records. -->\n\n"
     );
-    let stem = held_stem(results);
-    let pictures = held_pictures(results, &stem);
-    block.push_str(&first(results, (!pictures.is_empty()).then_some(stem)));
-    block.extend(results.iter().map(section));
+    if has_no_place {
+        block.extend(trials.map(verdicts));
+    }
+    let stem = held_stem(&results);
+    let pictures = held_pictures(&results, &stem);
+    block.push_str(&first(&results, (!pictures.is_empty()).then_some(stem)));
+    block.extend(results.iter().map(|one| section(one)));
     Ok(Front {
         text: format!("{above}{block}{below}"),
         pictures,
     })
 }
 
-/// What is above the first marker, and the second one with what is below.
-fn around(readme: &str) -> Result<(&str, &str), NoPlace> {
-    let at = |marker: &str| {
+/// The README with the verdicts in their own place, where it has one.
+fn with_verdicts(readme: &str, results: &[Measured]) -> Result<String, NoPlace> {
+    let trials: Vec<&Measured> = results.iter().filter(|one| one.trial.is_some()).collect();
+    let place = around(readme, (VERDICTS_BEGIN, VERDICTS_END))?;
+    let Some((above, below)) = place.filter(|_| !trials.is_empty()) else {
+        return Ok(readme.to_owned());
+    };
+    let text: String = trials.into_iter().map(verdicts).collect();
+    Ok(format!(
+        "{above}{VERDICTS_BEGIN}\n<!-- Written by `fourtuple report DIR… --front` from trial.json. -->\n\n{text}{below}"
+    ))
+}
+
+/// The table of verdicts, with where the evidence is.
+fn verdicts(measured: &Measured) -> String {
+    let Some(tried) = &measured.trial else {
+        return String::new();
+    };
+    format!(
+        "{}\nMade by `{}`, {}. Experiments, evidence and every run: [{link}]({link}/README.md).\n\n",
+        trial::verdict_table(tried, Some(&measured.link)),
+        tried.command.join(" ").replace(['`', '\n'], " "),
+        tried.started_at.get(..10).unwrap_or(&tried.started_at),
+        link = measured.link,
+    )
+}
+
+/// What is above the first marker, and the second one with what is below; `None` if neither is there.
+fn around<'a>(
+    readme: &'a str,
+    (begin, end): (&str, &str),
+) -> Result<Option<(&'a str, &'a str)>, NoPlace> {
+    let places = |marker: &str| {
         let mut offset = 0;
         let mut found = Vec::new();
         for line in readme.split_inclusive('\n') {
@@ -104,20 +148,17 @@ fn around(readme: &str) -> Result<(&str, &str), NoPlace> {
             }
             offset += line.len();
         }
-        match found[..] {
-            [only] => Ok(only),
-            _ => Err(NoPlace),
-        }
+        found
     };
-    let (begin, end) = (at(BEGIN)?, at(END)?);
-    if end < begin {
-        return Err(NoPlace);
+    match (&places(begin)[..], &places(end)[..]) {
+        ([], []) => Ok(None),
+        (&[begin], &[end]) if begin < end => Ok(Some((&readme[..begin], &readme[end..]))),
+        _ => Err(NoPlace),
     }
-    Ok((&readme[..begin], &readme[end..]))
 }
 
 /// Where the picture of all results lies: beside them.
-fn held_stem(results: &[Measured]) -> String {
+fn held_stem(results: &[&Measured]) -> String {
     let first = results.first().map_or("", |one| &one.link);
     match first.rsplit_once('/') {
         // A link with an escape in it is no path.
@@ -127,7 +168,7 @@ fn held_stem(results: &[Measured]) -> String {
 }
 
 /// Connections held over all results, on both grounds; empty where nothing was held.
-fn held_pictures(results: &[Measured], stem: &str) -> Vec<(String, String)> {
+fn held_pictures(results: &[&Measured], stem: &str) -> Vec<(String, String)> {
     let all: Vec<&Record> = results.iter().flat_map(|one| &one.records).collect();
     let drawn = [LIGHT, DARK].map(|theme| {
         let chart = chart_held::draw(&all, &theme)?;
@@ -138,7 +179,7 @@ fn held_pictures(results: &[Measured], stem: &str) -> Vec<(String, String)> {
 
 /// What all results say together: how many connections were held, and what the server's end takes by
 /// either kind of peer.
-fn first(results: &[Measured], picture: Option<String>) -> String {
+fn first(results: &[&Measured], picture: Option<String>) -> String {
     let all: Vec<&Record> = results.iter().flat_map(|one| &one.records).collect();
     let apart: Vec<&[Record]> = results.iter().map(|one| &one.records[..]).collect();
     let held = sheet_held::sheet(&all).map(|sheet| sheet.markdown("###"));
@@ -331,6 +372,7 @@ mod tests {
                 ..About::default()
             },
             records,
+            trial: None,
         }
     }
 
@@ -391,6 +433,34 @@ mod tests {
                 .pictures
                 .is_empty()
         );
+    }
+
+    #[test]
+    fn verdicts_stand_in_their_own_place_or_before_all_that_was_measured() {
+        let tried = Measured {
+            trial: Some(trial::fixture::trial()),
+            ..measured(vec![fixture::record(Engine::Epoll, 10, 0)])
+        };
+        let results = [tried, measured(fixture::sweep(2))];
+        let table = "(results/day/README.md#client-ports)) | **refuted** |";
+        let plain = format!("{BEGIN}\n{END}\n");
+        let text = front(&plain, &results).unwrap().text;
+        assert_eq!(text.matches(table).count(), 1, "{text}");
+        assert_eq!(
+            text.matches("### standard").count(),
+            1,
+            "a trial has no section"
+        );
+        let own = format!("# Title\n{VERDICTS_BEGIN}\nold\n{VERDICTS_END}\nwords\n{plain}");
+        let once = front(&own, &results).unwrap().text;
+        assert!(once.find(table).unwrap() < once.find("words").unwrap());
+        assert_eq!(once.matches(table).count(), 1, "{once}");
+        assert!(!once.contains("old"));
+        assert_eq!(front(&once, &results).unwrap().text, once);
+        let untried = front(&own, &results[1..]).unwrap().text;
+        assert!(untried.contains("old"), "what nothing was given for stays");
+        let half = format!("{VERDICTS_BEGIN}\n{plain}");
+        assert_eq!(front(&half, &results), Err(NoPlace));
     }
 
     #[test]

@@ -57,6 +57,14 @@ pub fn report(directory: &Path, records: &[Record], about: &About) -> Result<Vec
             readme::readme(about, records, (&groups, &pictures), &rest),
         ),
     );
+    write_files(directory, files)
+}
+
+/// Writes files into a directory, each whole or not at all, and returns their paths.
+///
+/// # Errors
+/// What could not be written and why.
+pub fn write_files(directory: &Path, files: Vec<(String, String)>) -> Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for (name, content) in files {
         let path = directory.join(name);
@@ -106,7 +114,7 @@ fn draw_rest(records: &[Record], files: &mut Vec<(String, String)>) -> Vec<Pictu
 }
 
 /// Draws a chart on both grounds; `None` where the records have nothing to show.
-fn picture(
+pub fn picture(
     stem: String,
     alternative: &'static str,
     files: &mut Vec<(String, String)>,
