@@ -1,11 +1,9 @@
 //! Why the load generator cannot go on, and which limit was met.
 
 use fourtuple_ring::{ConnectFailure, Errno, RingError, SetupError, errno_name};
+use fourtuple_spec::limiter;
 use fourtuple_spec::payload::Mismatch;
 use std::net::SocketAddr;
-
-/// The limiter's name where memory is short.
-const MEMORY: &str = "memory";
 
 /// Why the load generator cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -36,12 +34,12 @@ impl LoadError {
 
     /// No memory of this process's own.
     pub(crate) fn memory(error: impl Into<String>) -> Self {
-        Self::limited(MEMORY, error)
+        Self::limited(limiter::MEMORY, error)
     }
 
     /// Whether it was for want of memory.
     pub(crate) fn is_memory(&self) -> bool {
-        self.limiter.as_deref() == Some(MEMORY)
+        self.limiter.as_deref() == Some(limiter::MEMORY)
     }
 
     /// A limit that was met, by the name under which the system knows it.
@@ -71,29 +69,29 @@ impl LoadError {
         let what = format!("{call} of connection {index} to {target}: {name}");
         match errno {
             Errno::ADDRNOTAVAIL => Self::limited(
-                "net.ipv4.ip_local_port_range",
+                limiter::PORT_RANGE,
                 format!(
                     "{what}: no local port is free towards this address; widen \
                      net.ipv4.ip_local_port_range, or use more source or destination addresses"
                 ),
             ),
             Errno::NFILE => Self::limited(
-                "fs.file-max",
+                limiter::FILE_MAX,
                 format!("{what}: the machine is out of open files; raise the sysctl fs.file-max"),
             ),
             Errno::MFILE => Self::limited(
-                "RLIMIT_NOFILE",
+                limiter::DESCRIPTORS,
                 format!("{what}: this process is out of descriptors; raise `ulimit -n`"),
             ),
             Errno::NOMEM | Errno::NOBUFS => Self::limited(
-                MEMORY,
+                limiter::MEMORY,
                 format!("{what}: free memory, or hold fewer connections"),
             ),
             Errno::CONNREFUSED => Self::new(format!(
                 "{what}: nothing listens there; is the server running?"
             )),
             Errno::TIMEDOUT => Self::limited(
-                "accept queue",
+                limiter::ACCEPT_QUEUE,
                 format!(
                     "{what}: the handshake was never answered; look at the server's backlog, \
                      net.core.somaxconn and net.ipv4.tcp_max_syn_backlog"
@@ -132,7 +130,7 @@ impl From<RingError> for LoadError {
         let text = format!("the client's ring: {error}");
         match error {
             RingError::Enter(Errno::NOMEM | Errno::NOBUFS) | RingError::Stuck => {
-                Self::limited(MEMORY, text)
+                Self::limited(limiter::MEMORY, text)
             }
             _ => Self::new(text),
         }
@@ -144,12 +142,12 @@ impl From<SetupError> for LoadError {
         let text = format!("the client needs io_uring: {error}");
         match error {
             SetupError::Table { .. } | SetupError::Descriptors { .. } => {
-                Self::limited("RLIMIT_NOFILE", text)
+                Self::limited(limiter::DESCRIPTORS, text)
             }
-            SetupError::Memory { .. } => Self::limited(MEMORY, text),
+            SetupError::Memory { .. } => Self::limited(limiter::MEMORY, text),
             SetupError::Disabled(_) | SetupError::Filtered | SetupError::Missing => {
                 let advice = "The load generator of `--client spin` does without io_uring";
-                Self::limited("io_uring", format!("{text}. {advice}"))
+                Self::limited(limiter::IO_URING, format!("{text}. {advice}"))
             }
             _ => Self::new(text),
         }

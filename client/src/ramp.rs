@@ -267,7 +267,7 @@ mod tests {
         let mut case = request.resolve(&defaults).unwrap();
         case.slots_per_ring = Some(3);
         match UringLoad::prepare(&case, target) {
-            Err(error) if error.limiter.as_deref() == Some("io_uring") => {
+            Err(error) if error.limiter.as_deref() == Some(fourtuple_spec::limiter::IO_URING) => {
                 eprintln!("skipped: {error}");
                 None
             }

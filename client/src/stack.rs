@@ -351,7 +351,7 @@ fn check_descriptors(connections: u32) -> Result<(), LoadError> {
         return Ok(());
     }
     Err(LoadError::limited(
-        "RLIMIT_NOFILE",
+        fourtuple_spec::limiter::DESCRIPTORS,
         format!(
             "RLIMIT_NOFILE is {limit}, and {connections} connections with both ends in one process need \
              {needed} descriptors: `ulimit -n {needed}`, or ask for fewer connections"

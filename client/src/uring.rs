@@ -60,7 +60,7 @@ impl UringLoad {
             && case.connections > capacity
         {
             return Err(LoadError::limited(
-                "net.ipv4.ip_local_port_range",
+                fourtuple_spec::limiter::PORT_RANGE,
                 format!(
                     "{} connections to the one address {target} would take more than half of the local \
                      ports ({capacity} is the most that opens without slowing down): ask for fewer, \

@@ -4,11 +4,16 @@
 //! all that waits, however little room is left. So it is used while a ring has room for more than
 //! can wait in the backlog; near the end of a table it is cancelled, and connections are accepted
 //! one by one, never more at a time than there are free slots. Then the next ring's turn comes.
+//!
+//! Where there may be no further ring, one accept stays armed on the full table. The connection that it takes is
+//! lost, and says by that (`ENFILE`) that one more was wanted than there are slots: until then the server serves. So
+//! does one that comes before the server has heard that a slot of an earlier ring is free again.
 
 use crate::ServeError;
 use crate::listen::BACKLOG;
 use fourtuple_ring::{Errno, Ring, RingError, RingSet, Shot, Slot};
 use fourtuple_spec::factors::Accept;
+use fourtuple_spec::limiter;
 use std::net::TcpListener;
 use std::os::fd::AsFd;
 
@@ -29,6 +34,8 @@ enum Mode {
     Cancelling,
     /// So many single accepts are armed.
     Once(u32),
+    /// One is armed, of a table without a free slot: all tables are full, and there may be no more of them.
+    Full,
 }
 
 /// Accepts connections into the rings of a set.
@@ -41,6 +48,8 @@ pub(crate) struct Acceptor {
     mode: Mode,
     /// Free slots above which one request accepts many: never, where that is not asked for.
     multishot_room: u32,
+    /// The most rings.
+    rings_max: usize,
     make_ring: Box<dyn Fn() -> Result<Ring, ServeError>>,
 }
 
@@ -49,6 +58,7 @@ impl Acceptor {
     pub(crate) fn new(
         listener: TcpListener,
         accept: Accept,
+        rings_max: Option<u32>,
         make_ring: impl Fn() -> Result<Ring, ServeError> + 'static,
     ) -> Self {
         Self {
@@ -60,6 +70,7 @@ impl Acceptor {
                 Accept::Multishot => MULTISHOT_ROOM,
                 Accept::Oneshot => u32::MAX,
             },
+            rings_max: rings_max.map_or(usize::MAX, |most| most as usize),
             make_ring: Box::new(make_ring),
         }
     }
@@ -80,13 +91,15 @@ impl Acceptor {
         match self.mode {
             Mode::Multishot if room > self.multishot_room => Ok(()),
             Mode::Cancelling => Ok(()),
+            Mode::Full if self.room.iter().all(|&room| room == 0) => Ok(()),
             _ => self.rearm(rings, room),
         }
     }
 
     fn rearm(&mut self, rings: &mut RingSet, room: u32) -> Result<(), ServeError> {
         match self.mode {
-            Mode::Multishot => {
+            // The second where a slot is free again, in whichever ring.
+            Mode::Multishot | Mode::Full => {
                 let ring = rings.ring(self.current);
                 ring.cancel_accepts().map_err(ring_failed)?;
                 self.mode = Mode::Cancelling;
@@ -120,13 +133,23 @@ impl Acceptor {
     fn next_ring(&mut self, rings: &mut RingSet) -> Result<(), ServeError> {
         self.current = match self.room.iter().position(|&room| room > 0) {
             Some(index) => index,
-            None => {
+            None if rings.len() < self.rings_max => {
                 self.add_ring(rings)?;
                 rings.len() - 1
             }
+            None => return self.arm_full(rings),
         };
         self.mode = Mode::Idle;
         self.advance(rings)
+    }
+
+    /// Waits for the connection that is one too many.
+    fn arm_full(&mut self, rings: &mut RingSet) -> Result<(), ServeError> {
+        let ring = rings.ring(self.current);
+        ring.accept_once(self.listener.as_fd())
+            .map_err(ring_failed)?;
+        self.mode = Mode::Full;
+        Ok(())
     }
 
     /// Takes note of what an accept answered, and says which slot was taken, if one was.
@@ -136,6 +159,11 @@ impl Acceptor {
         result: Result<Slot, Errno>,
         shot: Shot,
     ) -> Result<Option<Slot>, ServeError> {
+        let was_full = match self.mode {
+            Mode::Full => true,
+            Mode::Cancelling => self.room.len() >= self.rings_max,
+            _ => false,
+        };
         if shot == Shot::Ended {
             self.mode = match self.mode {
                 Mode::Once(armed) => Mode::Once(armed - 1),
@@ -149,8 +177,20 @@ impl Acceptor {
             }
             // A peer that gave up while it waited, a cancelled accept: nothing is lost.
             Err(Errno::CONNABORTED | Errno::CANCELED | Errno::AGAIN | Errno::INTR) => Ok(None),
+            Err(Errno::NFILE) if was_full => Err(self.table_is_full()),
             Err(errno) => Err(ServeError::refused("accept", errno)),
         }
+    }
+
+    fn table_is_full(&self) -> ServeError {
+        let rings = self.room.len();
+        ServeError::limited(
+            limiter::DIRECT_TABLE,
+            format!(
+                "all slots of {rings} rings are taken, no more rings are allowed, and one more connection came: raise \
+                 rings_max ({rings}) or slots_per_ring"
+            ),
+        )
     }
 
     /// Takes note that a slot is free again.
@@ -162,7 +202,7 @@ impl Acceptor {
 /// A ring that cannot go on takes its server with it.
 pub(crate) fn ring_failed(error: RingError) -> ServeError {
     match &error {
-        RingError::Locked { .. } => ServeError::limited("RLIMIT_MEMLOCK", error.to_string()),
+        RingError::Locked { .. } => ServeError::limited(limiter::LOCKED_MEMORY, error.to_string()),
         _ => ServeError::new(error.to_string()),
     }
 }
@@ -177,15 +217,17 @@ pub(crate) fn setup_failed(error: fourtuple_ring::SetupError) -> ServeError {
     let text = format!(
         "{error}. The engines epoll, epoll-et, threads, mio, tokio, tokio-multi and spin do without io_uring"
     );
-    let limiter = match &error {
-        SetupError::Table { .. } | SetupError::Descriptors { .. } => Some("RLIMIT_NOFILE"),
-        SetupError::Memory { .. } => Some("memory"),
-        SetupError::Disabled(_) | SetupError::Filtered | SetupError::Missing => Some("io_uring"),
+    let name = match &error {
+        SetupError::Table { .. } | SetupError::Descriptors { .. } => Some(limiter::DESCRIPTORS),
+        SetupError::Memory { .. } => Some(limiter::MEMORY),
+        SetupError::Disabled(_) | SetupError::Filtered | SetupError::Missing => {
+            Some(limiter::IO_URING)
+        }
         _ => None,
     };
-    match limiter {
-        Some("io_uring") => ServeError::limited("io_uring", text),
-        Some(limiter) => ServeError::limited(limiter, error.to_string()),
+    match name {
+        Some(limiter::IO_URING) => ServeError::limited(limiter::IO_URING, text),
+        Some(name) => ServeError::limited(name, error.to_string()),
         None => ServeError::new(error.to_string()),
     }
 }

@@ -90,7 +90,7 @@ impl EpollInRing {
 fn refused(error: SetupError) -> ServeError {
     match error {
         SetupError::TooOld { .. } => ServeError::limited(
-            "io_uring",
+            fourtuple_spec::limiter::IO_URING,
             format!("{error}. The engine epoll does without"),
         ),
         error => setup_failed(error),
@@ -107,13 +107,19 @@ mod tests {
             what: "a ring's wait in epoll (IORING_OP_EPOLL_WAIT)",
             since: "6.15",
         });
-        assert_eq!(error.limiter.as_deref(), Some("io_uring"));
+        assert_eq!(
+            error.limiter.as_deref(),
+            Some(fourtuple_spec::limiter::IO_URING)
+        );
         assert!(
             error.error.contains("6.15") && error.error.contains("epoll does without"),
             "{error}"
         );
         let error = refused(SetupError::Missing);
-        assert_eq!(error.limiter.as_deref(), Some("io_uring"));
+        assert_eq!(
+            error.limiter.as_deref(),
+            Some(fourtuple_spec::limiter::IO_URING)
+        );
         assert!(!error.error.contains("6.15"), "{error}");
     }
 }

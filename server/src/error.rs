@@ -1,5 +1,6 @@
 //! Why a server cannot go on, and which limit was met.
 
+use fourtuple_spec::limiter;
 use rustix::io::Errno;
 
 /// Why a server cannot go on.
@@ -32,17 +33,17 @@ impl ServeError {
     /// What `call` was refused with, and the limit behind it where the errno tells.
     pub(crate) fn refused(call: &str, errno: Errno) -> Self {
         match errno {
-            Errno::MFILE => Self::limited("RLIMIT_NOFILE", descriptors_exhausted(call)),
+            Errno::MFILE => Self::limited(limiter::DESCRIPTORS, descriptors_exhausted(call)),
             Errno::NFILE => Self::limited(
-                "fs.file-max",
+                limiter::FILE_MAX,
                 format!("{call}: the machine is out of open files; raise the sysctl fs.file-max"),
             ),
             Errno::NOMEM | Errno::NOBUFS => Self::limited(
-                "memory",
+                limiter::MEMORY,
                 format!("{call}: {errno}; free memory, or hold fewer connections"),
             ),
             Errno::NOSPC => Self::limited(
-                "fs.epoll.max_user_watches",
+                limiter::EPOLL_WATCHES,
                 format!("{call}: too many watches; raise the sysctl fs.epoll.max_user_watches"),
             ),
             errno => Self::new(format!("{call}: {errno}")),

@@ -141,6 +141,7 @@ pub(crate) fn accept_refused(errno: Errno) -> Result<(), ServeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fourtuple_spec::limiter;
 
     #[test]
     fn a_clamped_backlog_is_not_granted_and_says_why() {
@@ -156,8 +157,8 @@ mod tests {
         assert!(accept_refused(Errno::CONNABORTED).is_ok());
         assert!(accept_refused(Errno::INTR).is_ok());
         let error = accept_refused(Errno::MFILE).unwrap_err();
-        assert_eq!(error.limiter.as_deref(), Some("RLIMIT_NOFILE"));
+        assert_eq!(error.limiter.as_deref(), Some(limiter::DESCRIPTORS));
         let error = accept_refused(Errno::NFILE).unwrap_err();
-        assert_eq!(error.limiter.as_deref(), Some("fs.file-max"));
+        assert_eq!(error.limiter.as_deref(), Some(limiter::FILE_MAX));
     }
 }

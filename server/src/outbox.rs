@@ -182,7 +182,7 @@ fn queue(ring: &mut Ring, state: &mut State, slot: Slot, lease: Lease) -> Result
 /// A copy in place of it would be another way to send.
 fn not_locked() -> ServeError {
     ServeError::limited(
-        "RLIMIT_MEMLOCK",
+        fourtuple_spec::limiter::LOCKED_MEMORY,
         "a send without a copy locks what it sends, and RLIMIT_MEMLOCK is met: raise it with `ulimit -l`, or \
          leave the factor send out",
     )

@@ -49,10 +49,13 @@ impl Rings {
     ) -> Result<Self, ServeError> {
         let options = worker.options;
         let mut set = RingSet::default();
+        let rings_max = options.rings_max;
         let Factors {
             accept, wait, spin, ..
         } = options.factors;
-        let mut acceptor = Acceptor::new(worker.listener, accept, move || make_ring(&options));
+        let mut acceptor = Acceptor::new(worker.listener, accept, rings_max, move || {
+            make_ring(&options)
+        });
         acceptor.add_ring(&mut set)?;
         let first = set.ring(0);
         first

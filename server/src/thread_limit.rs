@@ -2,6 +2,7 @@
 //! C library where it finds no memory for a stack.
 
 use crate::ServeError;
+use fourtuple_spec::limiter;
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 use std::fs::read_to_string;
@@ -54,19 +55,19 @@ fn limits() -> Vec<Limit> {
     let maps = read_to_string("/proc/self/maps").map(|maps| maps.lines().count() as u64);
     let known = [
         (
-            "vm.max_map_count",
+            limiter::MAP_COUNT,
             maps.ok(),
             number("/proc/sys/vm/max_map_count"),
             "a stack takes two; raise the sysctl",
         ),
         (
-            "kernel.threads-max",
+            limiter::THREADS_MAX,
             threads,
             number("/proc/sys/kernel/threads-max"),
             "raise the sysctl",
         ),
         (
-            "kernel.pid_max",
+            limiter::PID_MAX,
             threads,
             number("/proc/sys/kernel/pid_max"),
             "raise the sysctl",
@@ -95,7 +96,7 @@ fn cgroup_limits() -> Vec<Limit> {
                 .ok()
         };
         Some(Limit {
-            name: "pids.max",
+            name: limiter::PIDS_GROUP,
             used: number("pids.current")?,
             most: number("pids.max")?,
             advice: "give the container or the unit more tasks",
@@ -142,7 +143,7 @@ fn user_limit(call: &str, error: &io::Error) -> ServeError {
     let is_root = rustix::process::geteuid().is_root();
     match getrlimit(Resource::Nproc).current {
         Some(most) if !is_root => ServeError::limited(
-            "RLIMIT_NPROC",
+            limiter::PROCESSES,
             format!("{call}: {error}; RLIMIT_NPROC is {most}: raise it with `ulimit -u`"),
         ),
         _ => ServeError::limited(
@@ -203,6 +204,6 @@ mod tests {
         let error = refused(&io::Error::from_raw_os_error(Errno::AGAIN.raw_os_error()));
         assert!(error.limiter.is_some(), "{error}");
         let error = refused(&io::Error::from_raw_os_error(Errno::NOMEM.raw_os_error()));
-        assert_eq!(error.limiter.as_deref(), Some("memory"));
+        assert_eq!(error.limiter.as_deref(), Some(limiter::MEMORY));
     }
 }

@@ -4,7 +4,7 @@ mod support;
 
 use fourtuple_server::{Options, Server};
 use fourtuple_spec::factors::{Buffers, Receive, Send};
-use fourtuple_spec::{Engine, Factors};
+use fourtuple_spec::{Engine, Factors, limiter};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::mpsc;
@@ -84,7 +84,7 @@ fn with_server(
             Err(error)
                 if matches!(
                     error.limiter.as_deref(),
-                    Some("io_uring" | "RLIMIT_MEMLOCK")
+                    Some(limiter::IO_URING | limiter::LOCKED_MEMORY)
                 ) || error.error.contains("does not grant") =>
             {
                 eprintln!("skipped: {error}");
@@ -155,5 +155,69 @@ fn buffers_that_run_out_delay_and_lose_nothing() {
                 peers.iter_mut().for_each(|peer| peer.receive(100_000));
             }
         });
+    }
+}
+
+/// How many connections come to tables of `slots_per_ring` slots in at most two rings, one after the other, until the
+/// server ends; and what it ended with. `None` where there is no ring to be had.
+fn until_full(engine: Engine, slots_per_ring: u32) -> Option<(u64, fourtuple_server::ServeError)> {
+    let options = Options {
+        engine,
+        listen: "127.0.0.1:0".parse().unwrap(),
+        reuse_port: false,
+        connections: Some(CONNECTIONS),
+        message_bytes: 64,
+        slots_per_ring: Some(slots_per_ring),
+        rings_max: Some(2),
+        factors: Factors::default(),
+        threads: 1,
+        state: None,
+    };
+    let server = match Server::bind(&options) {
+        Ok(server) => server,
+        Err(error) if error.limiter.as_deref() == Some(limiter::IO_URING) => return None,
+        Err(error) => panic!("{error}"),
+    };
+    let (address, counters) = (server.address(), server.counters());
+    let peers = thread::spawn(move || fill(address, 2 * slots_per_ring as usize));
+    let error = server.serve().unwrap_err();
+    peers.join().unwrap();
+    let counts = counters.read();
+    Some((counts.accepted.unwrap() - counts.closed.unwrap(), error))
+}
+
+/// Fills every slot, gives one back, takes it again, and asks for one too many.
+fn fill(address: std::net::SocketAddr, slots: usize) {
+    let open = |number| {
+        let mut peer = TcpStream::connect(address).unwrap();
+        peer.set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
+        echo(&mut peer, number);
+        peer
+    };
+    let mut peers: Vec<TcpStream> = (0..slots).map(open).collect();
+    let mut gone = peers.pop().unwrap();
+    gone.shutdown(std::net::Shutdown::Write).unwrap();
+    // Its end is heard when the server has closed it.
+    assert_eq!(gone.read(&mut [0; 1]).unwrap(), 0);
+    peers.push(open(slots));
+    let mut last = TcpStream::connect(address).unwrap();
+    let _ = last.read(&mut [0; 1]);
+}
+
+#[test]
+fn the_last_table_that_may_be_takes_exactly_its_slots_and_names_itself() {
+    for engine in [Engine::Uring, Engine::UringPoll, Engine::UringHybrid] {
+        for slots_per_ring in [1, 5, 70] {
+            let Some((held, error)) = until_full(engine, slots_per_ring) else {
+                return;
+            };
+            assert_eq!(
+                error.limiter.as_deref(),
+                Some(limiter::DIRECT_TABLE),
+                "{error}"
+            );
+            assert_eq!(held, 2 * u64::from(slots_per_ring), "{engine}");
+        }
     }
 }

@@ -228,7 +228,7 @@ fn refused(call: &str, errno: Errno) -> LoadError {
     let what = format!("{call} on the ghosts' device: {}", errno_name(errno));
     match errno {
         Errno::NOMEM | Errno::NOBUFS => LoadError::limited(
-            "memory",
+            fourtuple_spec::limiter::MEMORY,
             format!("{what}; free memory, or hold fewer connections"),
         ),
         Errno::IO => LoadError::new(format!("{what}: the device was taken down")),

@@ -119,7 +119,7 @@ fn may_lock_memory() -> Result<(), ServeError> {
     match limit_bytes.filter(|bytes| *bytes < MEMLOCK_BYTES_MIN) {
         None => Ok(()),
         Some(bytes) => Err(ServeError::limited(
-            "RLIMIT_MEMLOCK",
+            fourtuple_spec::limiter::LOCKED_MEMORY,
             format!(
                 "glommio does not start with an RLIMIT_MEMLOCK of {bytes} bytes: raise it with `ulimit -l {}`, \
                  or choose another engine",
