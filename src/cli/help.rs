@@ -157,9 +157,24 @@ Examples:
   fourtuple doctor --connections 1M";
 
 pub const CLAIMS_HELP: &str = "\
+A widely republished article explains why 65,535 is not the limit of TCP
+connections. Each of its statements is an experiment here, in a private network
+namespace: the prediction is fixed before, the verdict (confirmed, refuted,
+incomplete, or not run and why) rests on what was counted, and the evidence is
+printed with it. A refuted claim is an answer: the exit status is 0.
+
+With --out the records, the verdicts (trial.json) and a page are kept in DIR.
+Claims that are tried again there replace themselves, and the others stay.
+
+Claims:
+  server-ports   a 16-bit port does not bound a server's connections
+  port-reuse     one listening port, a socket of its own for each connection
+  two-to-48      2^32 x 2^16 connections, in theory
+
 Examples:
   fourtuple claims
-  fourtuple claims --only client-ports";
+  fourtuple claims --only client-ports
+  fourtuple claims --full --out results/claims";
 
 pub const COMPARE_HELP: &str = "\
 The ratio is always B to A: \"faster\" is said of B. In what the environments

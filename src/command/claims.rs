@@ -1,9 +1,326 @@
 //! `fourtuple claims`: the article on trial.
 
+use super::setting::{self, Setting, command_line};
+use crate::claims::{self, Claim, Court, Findings, Halt};
 use crate::cli;
+use crate::clock;
+use crate::compare::Paper;
+use crate::environment;
 use crate::exit::{Ended, Exit};
+use crate::interrupt::Interrupt;
+use crate::output;
+use crate::publish::{self, write_whole};
+use crate::store::{self, Store, SweepFile};
+use fourtuple_spec::claim::TRIAL_SCHEMA_VERSION;
+use fourtuple_spec::record::Host;
+use fourtuple_spec::{Environment, NetworkChoice, Trial, TriedClaim};
+use std::fs;
+use std::io::{self, ErrorKind, IsTerminal};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// The verdicts of a directory.
+const TRIAL_FILE: &str = "trial.json";
+/// What [`SweepFile::plan_name`] is of a trial.
+const PLAN_NAME: &str = "claims";
+/// Columns of what is said, on a terminal that has them.
+const COLUMNS_MOST: usize = 80;
 
 /// Tries the claims.
-pub fn claims(_arguments: &cli::Claims) -> Result<Exit, Ended> {
-    Err(Ended::failed("the court is closed"))
+pub fn claims(arguments: &cli::Claims) -> Result<Exit, Ended> {
+    let chosen = claims::chosen(&arguments.only).map_err(Ended::words)?;
+    let setting = Setting::read();
+    let network = match setting.private_refusal {
+        None => NetworkChoice::Private,
+        Some(_) => NetworkChoice::Host,
+    };
+    let environment = environment::of_runs(network);
+    let (store, earlier) = match &arguments.out {
+        None => (None, None),
+        Some(directory) => opened(directory, &environment)?,
+    };
+    let interrupt = setting::interrupt()?;
+    let court = Court::new(&setting, &interrupt, &environment, store, arguments.full);
+    let mut session = Session {
+        arguments,
+        court: &court,
+        interrupt: &interrupt,
+        trial: Trial {
+            schema_version: TRIAL_SCHEMA_VERSION,
+            started_at: clock::now_rfc3339(),
+            command: command_line(),
+            host: fourtuple_meter::host(),
+            is_full: arguments.full,
+            seconds: 0.0,
+            claims: Vec::new(),
+        },
+        earlier,
+        has_broken: false,
+    };
+    let result = session.try_all(&chosen);
+    session.end(result)
+}
+
+/// What this invocation does, and what it has found so far.
+struct Session<'a> {
+    arguments: &'a cli::Claims,
+    court: &'a Court<'a>,
+    interrupt: &'a Interrupt,
+    trial: Trial,
+    /// What the directory had before.
+    earlier: Option<Trial>,
+    has_broken: bool,
+}
+
+impl Session<'_> {
+    fn try_all(&mut self, chosen: &[&Claim]) -> Result<(), Ended> {
+        for (index, claim) in chosen.iter().enumerate() {
+            output::say(format_args!(
+                "[{}/{}] {}",
+                index + 1,
+                chosen.len(),
+                claim.id
+            ));
+            let began = Instant::now();
+            let findings = match (claim.try_it)(self.court) {
+                Ok(findings) => findings,
+                Err(Halt::NotRun(why)) => claims::not_run(why),
+                Err(Halt::Broken(why)) => self.broken(why),
+                Err(Halt::Interrupted) => return Err(interrupted()),
+                Err(Halt::Failed(ended)) => return Err(ended),
+            };
+            let seconds = began.elapsed().as_secs_f64();
+            let tried = claim.tried(findings, self.court.take_kept(), seconds);
+            self.show(&claims::claim_text(&tried, &self.paper()))?;
+            self.trial.claims.push(tried);
+            self.trial.seconds += seconds;
+            self.keep()?;
+            if self.interrupt.is_set() {
+                return Err(interrupted());
+            }
+        }
+        Ok(())
+    }
+
+    fn broken(&mut self, why: String) -> Findings {
+        self.has_broken = true;
+        claims::not_run(why)
+    }
+
+    /// Says what there is to be said at the end, whatever the end is.
+    fn end(&self, result: Result<(), Ended>) -> Result<Exit, Ended> {
+        if self.trial.claims.is_empty() {
+            return result.map(|()| Exit::Done);
+        }
+        if result.is_ok() && self.arguments.json {
+            let line = serde_json::to_string(&self.trial).map_err(anyhow::Error::from)?;
+            output::print(format_args!("{line}\n"))?;
+        }
+        self.show(&claims::verdicts_text(&self.trial.claims, &self.paper()))?;
+        self.publish()?;
+        result?;
+        match self.has_broken || self.court.has_broken() {
+            false => Ok(Exit::Done),
+            true => Err(Ended::failed(
+                "a run failed for no known reason: what was said of it above is no verdict",
+            )),
+        }
+    }
+
+    /// For people: on the standard output, unless that is for a program.
+    fn show(&self, text: &str) -> Result<(), Ended> {
+        match self.arguments.json {
+            true => output::say(text),
+            false => output::print(format_args!("{text}\n"))?,
+        }
+        Ok(())
+    }
+
+    fn paper(&self) -> Paper {
+        let (is_terminal, size) = match self.arguments.json {
+            true => (
+                io::stderr().is_terminal(),
+                rustix::termios::tcgetwinsize(io::stderr()),
+            ),
+            false => (
+                io::stdout().is_terminal(),
+                rustix::termios::tcgetwinsize(io::stdout()),
+            ),
+        };
+        let columns = size.map_or(COLUMNS_MOST, |size| usize::from(size.ws_col));
+        Paper {
+            width: columns.clamp(40, COLUMNS_MOST),
+            is_color: is_terminal && std::env::var_os("NO_COLOR").is_none(),
+        }
+    }
+
+    /// Keeps what has been tried so far: an interruption loses no more than the claim that it came upon.
+    fn keep(&self) -> Result<(), Ended> {
+        let Some(directory) = &self.arguments.out else {
+            return Ok(());
+        };
+        let path = directory.join(TRIAL_FILE);
+        let mut text = serde_json::to_string_pretty(&self.merged()).map_err(anyhow::Error::from)?;
+        text.push('\n');
+        write_whole(&path, text.as_bytes()).map_err(|error| {
+            Ended::failed(format!("{} cannot be written: {error}", path.display()))
+        })
+    }
+
+    fn merged(&self) -> Trial {
+        match &self.earlier {
+            Some(earlier) => merged(earlier, &self.trial),
+            None => self.trial.clone(),
+        }
+    }
+
+    /// Draws the page from what is kept.
+    fn publish(&self) -> Result<(), Ended> {
+        let Some(directory) = &self.arguments.out else {
+            return Ok(());
+        };
+        let records = self.court.records();
+        let paths = publish::trial_page(directory, &self.merged(), &records)?;
+        if let Some(page) = paths.first() {
+            output::say(format_args!("the page is {}", page.display()));
+        }
+        Ok(())
+    }
+}
+
+fn interrupted() -> Ended {
+    Ended::interrupted("interrupted; what was tried is kept, and nothing is left running")
+}
+
+/// Opens a directory for the records and verdicts of this machine, and gives back the verdicts that are in it.
+fn opened(
+    directory: &Path,
+    environment: &Environment,
+) -> Result<(Option<Store>, Option<Trial>), Ended> {
+    let store = Store::open(directory)?;
+    let about = SweepFile::of(PLAN_NAME, "Does what is said of 65,535 connections hold?");
+    store::write_about_once(directory, &about)?;
+    let there = store::read_about(directory)?;
+    if there.plan_name != PLAN_NAME {
+        return Err(Ended::words(format!(
+            "{} has the records of another plan ({}): choose another --out",
+            directory.display(),
+            there.plan_name
+        )));
+    }
+    if !is_same_machine(&there.host, &about.host) {
+        return Err(Ended::words(format!(
+            "{} has the records of another machine or kernel ({}): choose another --out",
+            directory.display(),
+            there.host.name.as_deref().unwrap_or("of unknown name")
+        )));
+    }
+    environment::keep(directory, environment)?;
+    Ok((Some(store), read_trial(directory)?))
+}
+
+fn read_trial(directory: &Path) -> Result<Option<Trial>, Ended> {
+    let path: PathBuf = directory.join(TRIAL_FILE);
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => {
+            let said = format!("{} cannot be read: {error}", path.display());
+            return Err(Ended::failed(said));
+        }
+    };
+    let trial: Trial = serde_json::from_str(&text).map_err(|error| {
+        Ended::failed(format!(
+            "{} is damaged, or of another version ({error}): choose another --out, or move it away",
+            path.display()
+        ))
+    })?;
+    Ok(Some(trial))
+}
+
+/// Figures of another kernel on the same hardware are another machine's.
+fn is_same_machine(one: &Host, other: &Host) -> bool {
+    let parts = |host: &Host| {
+        let texts = [&host.name, &host.kernel, &host.cpu].map(Clone::clone);
+        (texts, host.cores, host.memory_bytes)
+    };
+    parts(one) == parts(other)
+}
+
+/// Claims tried now in the place of those tried earlier; the others stay, and with them when it began and by which
+/// command.
+fn merged(earlier: &Trial, now: &Trial) -> Trial {
+    let is_again = |tried: &&TriedClaim| now.claims.iter().any(|new| new.id == tried.id);
+    let kept = earlier.claims.iter().filter(|tried| !is_again(tried));
+    let kept: Vec<TriedClaim> = kept.cloned().collect();
+    if kept.is_empty() {
+        return now.clone();
+    }
+    let is_full = now.is_full && earlier.is_full;
+    let mut claims: Vec<TriedClaim> = kept.into_iter().chain(now.claims.iter().cloned()).collect();
+    claims.sort_by_key(|tried| claims::place(&tried.id));
+    Trial {
+        seconds: claims.iter().map(|tried| tried.seconds).sum(),
+        is_full,
+        claims,
+        ..earlier.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::claims::CLAIMS;
+
+    fn trial(command: &str, is_full: bool, claims: &[(usize, &str)]) -> Trial {
+        let tried = |&(index, why): &(usize, &str)| {
+            let claim: &Claim = &CLAIMS[index];
+            claim.tried(claims::not_run(why), Vec::new(), 2.0)
+        };
+        Trial {
+            schema_version: TRIAL_SCHEMA_VERSION,
+            started_at: String::new(),
+            command: vec![command.to_owned()],
+            host: Host::default(),
+            is_full,
+            seconds: 2.0 * claims.len() as f64,
+            claims: claims.iter().map(tried).collect(),
+        }
+    }
+
+    #[test]
+    fn a_claim_that_is_tried_again_replaces_itself_alone() {
+        let earlier = trial("first", true, &[(0, "old"), (2, "old")]);
+        let merged = merged(&earlier, &trial("second", false, &[(2, "new"), (1, "new")]));
+        let found: Vec<(&str, &str)> = merged
+            .claims
+            .iter()
+            .map(|tried| (tried.id.as_str(), tried.why.as_str()))
+            .collect();
+        let expected = [
+            (CLAIMS[0].id, "old"),
+            (CLAIMS[1].id, "new"),
+            (CLAIMS[2].id, "new"),
+        ];
+        assert_eq!(found, expected);
+        assert_eq!(merged.command, ["first"]);
+        assert!(!merged.is_full && merged.seconds == 6.0);
+    }
+
+    #[test]
+    fn a_trial_of_all_leaves_nothing_of_the_one_before() {
+        let now = trial("second", true, &[(0, "new"), (1, "new")]);
+        assert_eq!(merged(&trial("first", false, &[(1, "old")]), &now), now);
+    }
+
+    #[test]
+    fn another_kernel_is_another_machine() {
+        let host = fourtuple_meter::host();
+        assert!(is_same_machine(&host, &host.clone()));
+        let other = Host {
+            kernel: Some("7.0".to_owned()),
+            ..host.clone()
+        };
+        assert!(!is_same_machine(&host, &other));
+    }
 }

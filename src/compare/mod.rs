@@ -25,7 +25,7 @@ mod unpaired;
 pub use aa::self_comparison;
 pub use differences::{Differences, differences};
 pub use directories::{Choice, directories};
-pub use grid::Paper;
+pub use grid::{Paper, Tone};
 pub use json::{arms_json, directories_json, self_json};
 pub use measure::measures;
 pub use side::Side;

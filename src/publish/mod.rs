@@ -53,7 +53,7 @@ mod link;
 mod markdown;
 pub mod metric;
 mod mix;
-mod model;
+pub mod model;
 mod open;
 mod point;
 mod price;
