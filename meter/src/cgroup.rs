@@ -1,9 +1,12 @@
-//! The memory cgroup: which one is ours, where its files are, and what they say.
+//! The memory cgroup: which one is ours, where its files are, and what they say. Other controllers' groups are found
+//! in the same way.
 //!
 //! Of v1, `memory.usage_in_bytes` already holds what is under `memory.kmem.usage_in_bytes` (the
 //! kernel charges both counters for one page), so that is not added. Charges are taken in batches
 //! of 64 pages a core. Objects that a softirq allocates (the accepted `TCP` object, under v1 and
 //! under v2 of older kernels) are charged to nobody: a witness, not the truth ([`cgroup_blind_spot`]).
+
+use std::num::ParseIntError;
 
 /// The two versions, which name their files differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,10 +77,15 @@ pub(crate) struct Place {
     pub(crate) directories: Vec<String>,
 }
 
-/// Finds our memory group in `/proc/self/cgroup` and `/proc/self/mountinfo`.
-///
-/// The v1 controller first: on hybrid systems v2 is mounted too, but without memory.
+/// Finds the memory group in `/proc/self/cgroup` and `/proc/self/mountinfo`.
 pub(crate) fn place(cgroup: &str, mountinfo: &str) -> Option<Place> {
+    place_of("memory", cgroup, mountinfo)
+}
+
+/// Finds a controller's group in a process's `/proc/PID/cgroup` and the reader's own `/proc/self/mountinfo`.
+///
+/// The v1 controller first: on hybrid systems v2 is mounted too, but without those that v1 has.
+pub(crate) fn place_of(controller: &str, cgroup: &str, mountinfo: &str) -> Option<Place> {
     let path_of = |wanted: &dyn Fn(&str) -> bool| {
         cgroup.lines().find_map(|line| {
             let (_, rest) = line.split_once(':')?;
@@ -85,14 +93,14 @@ pub(crate) fn place(cgroup: &str, mountinfo: &str) -> Option<Place> {
             wanted(controllers).then_some(path)
         })
     };
-    let v1 = path_of(&|names| names.split(',').any(|name| name == "memory"));
+    let v1 = path_of(&|names| names.split(',').any(|name| name == controller));
     if let Some(path) = v1
-        && let Some(mount) = mount(mountinfo, Version::V1)
+        && let Some(mount) = mount(mountinfo, Version::V1, controller)
     {
         return Some(mount.place(path));
     }
     let path = path_of(&str::is_empty)?;
-    Some(mount(mountinfo, Version::V2)?.place(path))
+    Some(mount(mountinfo, Version::V2, controller)?.place(path))
 }
 
 struct Mount<'a> {
@@ -102,7 +110,7 @@ struct Mount<'a> {
 }
 
 /// `id parent major:minor root point options [tags] - type source super-options`
-fn mount(mountinfo: &str, version: Version) -> Option<Mount<'_>> {
+fn mount<'a>(mountinfo: &'a str, version: Version, controller: &str) -> Option<Mount<'a>> {
     mountinfo.lines().find_map(|line| {
         let (left, right) = line.split_once(" - ")?;
         let mut left = left.split(' ').skip(3);
@@ -111,7 +119,7 @@ fn mount(mountinfo: &str, version: Version) -> Option<Mount<'_>> {
         let kind = right.next()?;
         let options = right.nth(1)?;
         let is_wanted = match version {
-            Version::V1 => kind == "cgroup" && options.split(',').any(|name| name == "memory"),
+            Version::V1 => kind == "cgroup" && options.split(',').any(|name| name == controller),
             Version::V2 => kind == "cgroup2",
         };
         is_wanted.then_some(Mount {
@@ -123,11 +131,16 @@ fn mount(mountinfo: &str, version: Version) -> Option<Mount<'_>> {
 }
 
 impl Mount<'_> {
-    /// A container sees its own group's directory mounted, while its path may be the host's.
+    /// A container sees its own group's directory mounted, while its path may be the host's. A path that leads out of
+    /// what this process sees of the tree (`/../a`) is not followed: beside the mount is another tree.
     fn place(&self, path: &str) -> Place {
         let below = match self.root {
             "/" => path,
             root => path.strip_prefix(root).unwrap_or(path),
+        };
+        let below = match below.split('/').any(|name| name == "..") {
+            true => "",
+            false => below,
         };
         let mut directories = vec![format!("{}{}", self.point, below.trim_end_matches('/'))];
         if directories[0] != self.point {
@@ -153,19 +166,28 @@ pub(crate) struct Group {
 }
 
 impl Group {
+    /// What it is charged, less what would be given up.
+    pub(crate) fn held(&self) -> u64 {
+        self.usage.saturating_sub(self.reclaimable)
+    }
+
     /// What it can still take; `None` if it has no limit.
     pub(crate) fn room(&self) -> Option<u64> {
-        let held = self.usage.saturating_sub(self.reclaimable);
-        Some(self.limit?.saturating_sub(held))
+        Some(self.limit?.saturating_sub(self.held()))
     }
 }
 
-/// A limit: `max`, or v1's largest multiple of a page, is none.
+/// A limit: `max`, or v1's largest multiple of a page, is none. Neither is what is no number.
 pub(crate) fn limit(text: &str) -> Option<u64> {
-    text.trim()
-        .parse()
-        .ok()
-        .filter(|&bytes: &u64| bytes < 1 << 60)
+    limit_or_garbage(text).ok().flatten()
+}
+
+/// The same, where what is no limit has to be told from what is not understood.
+pub(crate) fn limit_or_garbage(text: &str) -> Result<Option<u64>, ParseIntError> {
+    match text.trim() {
+        "max" => Ok(None),
+        number => Ok(Some(number.parse()?).filter(|&limit: &u64| limit < 1 << 60)),
+    }
 }
 
 /// One line of `memory.stat`.
@@ -220,6 +242,32 @@ mod tests {
         let mounts = "29 22 0:26 /docker/1f /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory\n";
         let found = place("9:memory:/docker/1f\n", mounts).unwrap();
         assert_eq!(found.directories, ["/sys/fs/cgroup/memory"]);
+    }
+
+    #[test]
+    fn another_controller_has_a_tree_of_its_own() {
+        let mounts = "35 31 0:32 / /c/memory rw - cgroup cgroup rw,memory\n39 31 0:36 / /c/pids rw - cgroup cgroup rw,pids\n";
+        let own = "8:pids:/b\n4:memory:/a\n";
+        let found = |controller| place_of(controller, own, mounts).map(|place| place.directories);
+        assert_eq!(found("pids").unwrap(), ["/c/pids/b", "/c/pids"]);
+        assert_eq!(found("memory").unwrap(), ["/c/memory/a", "/c/memory"]);
+        assert_eq!(found("cpu"), None);
+    }
+
+    #[test]
+    fn what_is_outside_of_the_mount_is_not_looked_for_beside_it() {
+        let mounts = "29 22 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
+        let found = place("0::/../../other.scope\n", mounts).unwrap();
+        assert_eq!(found.directories, ["/sys/fs/cgroup"]);
+    }
+
+    #[test]
+    fn no_limit_is_not_what_is_no_number() {
+        assert_eq!(limit_or_garbage("max\n"), Ok(None));
+        assert_eq!(limit_or_garbage("9223372036854775807\n"), Ok(None));
+        assert_eq!(limit_or_garbage("4096\n"), Ok(Some(4096)));
+        assert!(limit_or_garbage("many\n").is_err());
+        assert!(limit_or_garbage("-1").is_err());
     }
 
     #[test]

@@ -1,16 +1,19 @@
 //! Whatever a file holds, a parser answers or refuses: none may panic.
 
-use crate::{cgroup, cpuinfo, maps, meminfo, netstat, slabinfo, socket_buffers, sockstat};
+use crate::{cgroup, cpuinfo, limits, maps, meminfo, netstat, slabinfo, socket_buffers, sockstat};
 use crate::{pressure, process, softnet, stat, thread, zoneinfo};
 use proptest::prelude::*;
 
-const REAL: [&str; 9] = [
+const REAL: [&str; 12] = [
     include_str!("../fixtures/meminfo-6.1"),
     include_str!("../fixtures/slabinfo-6.18"),
     include_str!("../fixtures/zoneinfo-5.15"),
     include_str!("../fixtures/smaps_rollup-6.18"),
     include_str!("../fixtures/softnet_stat-6.18"),
     include_str!("../fixtures/pressure-6.18"),
+    include_str!("../fixtures/limits-6.18"),
+    include_str!("../fixtures/status-6.18"),
+    "1000-1002,5000\n283947\t378598\t567894\n0.33 0.44 0.63 1/100 11638\n",
     "60354 12 1\n",
     "cpu0 1 2 3 4 5 6 7 8\nTCP: inuse 1 mem 2\n1000-2000 rw-s 0 00:0f 1 anon_inode:[io_uring]\n",
     "  sl  local_address\n   0: 0100007F:1F90 00000000:0000 01 00000000:00000001 00:00000000\n",
@@ -57,6 +60,7 @@ fn feed(text: &str) {
     let _ = cpuinfo::model_name(text);
     let _ = cgroup::place(text, text);
     let _ = cgroup::limit(text);
+    limits::feed(text);
 }
 
 proptest! {
