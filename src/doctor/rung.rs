@@ -1,5 +1,6 @@
 //! One rung of the ladder: a limit, what it is, and how many connections it allows.
 
+use super::number::{count, counted};
 use serde::Serialize;
 
 /// Whose limit it is.
@@ -79,4 +80,40 @@ pub struct Rung {
     pub symptom: &'static str,
     /// How to raise it.
     pub remedy: Remedy,
+}
+
+impl Rung {
+    /// Its name and whose it is: `RLIMIT_NOFILE of the server`.
+    pub fn name(&self) -> String {
+        match self.side {
+            Side::Server => format!("{} of the server", self.limit),
+            Side::Client => format!("{} of the client", self.limit),
+            Side::Both => self.limit.to_owned(),
+        }
+    }
+
+    /// Why so many more connections cannot be, and what to do, in one sentence. The remedy is the one for what was
+    /// asked: a question is asked with the connections that it is about.
+    pub fn refusal(&self, connections: u64) -> String {
+        let value = match (&self.value, &self.used) {
+            (Some(value), Some(used)) => format!(" is {value} ({used})"),
+            (Some(value), None) => format!(" is {value}"),
+            (None, Some(used)) => format!(" ({used})"),
+            (None, None) => String::new(),
+        };
+        let allows = match self.allows {
+            Allows::Connections(0) => "no more connections".to_owned(),
+            Allows::Connections(1) => "1 more connection".to_owned(),
+            Allows::Connections(room) => format!("{} more connections", count(room)),
+            _ => "any number of connections".to_owned(),
+        };
+        let wanted = counted(connections, "is wanted", "are wanted");
+        let now = self.remedy.now.as_ref().map(|now| format!("`{now}`"));
+        let parts: Vec<String> = now.into_iter().chain(self.remedy.advice.clone()).collect();
+        let end = match parts.is_empty() {
+            true => String::new(),
+            false => format!(": {}", parts.join("; ")),
+        };
+        format!("{}{value}: it allows {allows}, {wanted}{end}", self.name())
+    }
 }

@@ -1,0 +1,233 @@
+//! Queues and tables that a connection passes through: most of them bound how fast connections come, not how many.
+
+use super::inputs::{Inputs, known};
+use super::number::{count, counted};
+use super::remedy::{INT_MAX, Setting, raise, setting_file};
+use super::setting::{Aside, Ceiling, words};
+use super::{Allows, Remedy, Rung, Scope, Serving, Side};
+use fourtuple_spec::limiter;
+use fourtuple_spec::limits::Listener;
+
+/// The accept queue. It takes one more than its length: the kernel looks whether there are more than so many.
+pub fn accept(inputs: &Inputs) -> Option<Rung> {
+    let server = inputs.question.server.as_ref()?;
+    let somaxconn = known(&inputs.limits.network.somaxconn);
+    let length = somaxconn.as_ref().map(|most| server.backlog.min(*most));
+    let allows = match length {
+        Err(reason) => Allows::Unknown(reason.clone()),
+        Ok(length) if server.accepts => Allows::Other(format!(
+            "how many may come between two accepts: {}",
+            count(length.saturating_add(1))
+        )),
+        Ok(length) => Allows::Connections(waiting_max(server, length)),
+    };
+    Some(Rung {
+        limit: limiter::ACCEPT_QUEUE,
+        side: Side::Server,
+        scope: Scope::Network,
+        value: somaxconn.as_ref().ok().map(|most| {
+            let (backlog, most) = (count(server.backlog), count(*most));
+            format!("backlog {backlog}, {} {most}", limiter::SOMAXCONN)
+        }),
+        used: fullest(inputs).map(listener),
+        remedy: somaxconn.map_or_else(|_| Remedy::default(), |most| lengthen(inputs, server, most)),
+        allows,
+        read_from: setting_file(limiter::SOMAXCONN),
+        symptom: "silence: a SYN is dropped and sent again a second later (ListenOverflows)",
+    })
+}
+
+fn waiting_max(server: &Serving, length: u64) -> u64 {
+    length.saturating_add(1).saturating_mul(server.processes)
+}
+
+fn fullest<'a>(inputs: &'a Inputs) -> Option<&'a Listener> {
+    let listeners = inputs.limits.network.listeners.known()?;
+    let fuller = |a: &&Listener, b: &&Listener| {
+        share(a)
+            .total_cmp(&share(b))
+            .then(a.waiting.cmp(&b.waiting))
+    };
+    listeners.iter().max_by(fuller)
+}
+
+fn share(listener: &Listener) -> f64 {
+    listener.waiting as f64 / (listener.backlog as f64 + 1.0)
+}
+
+fn listener(listener: &Listener) -> String {
+    format!(
+        "the fullest here is {}: {} of {} wait",
+        listener.address,
+        count(listener.waiting),
+        count(listener.backlog.saturating_add(1))
+    )
+}
+
+/// What is in the way of a longer queue may be the setting, the server's own backlog, or both.
+fn lengthen(inputs: &Inputs, server: &Serving, somaxconn: u64) -> Remedy {
+    let length = server.backlog.min(somaxconn);
+    let needed = match server.accepts {
+        true => length.saturating_add(1).saturating_mul(2),
+        false => {
+            let target = inputs.target(waiting_max(server, length));
+            target.div_ceil(server.processes.max(1))
+        }
+    };
+    let needed = needed.saturating_sub(1);
+    let setting = Setting {
+        name: limiter::SOMAXCONN,
+        scope: Scope::Network,
+        present: somaxconn,
+        needed,
+        most: INT_MAX,
+    };
+    let remedy = match somaxconn >= needed {
+        true => Remedy::default(),
+        false => raise(inputs, &setting),
+    };
+    if server.backlog >= needed {
+        return remedy;
+    }
+    let remedy = Remedy {
+        suffices: false,
+        ..remedy
+    };
+    remedy.and(format!(
+        "the server has to ask for it: listen() with a backlog of {}",
+        count(needed)
+    ))
+}
+
+/// net.ipv4.tcp_max_syn_backlog.
+pub fn syn_backlog(inputs: &Inputs) -> Option<Rung> {
+    inputs.question.server.as_ref()?;
+    let network = &inputs.limits.network;
+    let bounds = match network.syncookies.known() {
+        Some(0) => {
+            "how many handshakes may be under way; beyond three quarters of it a SYN is dropped"
+        }
+        _ => {
+            "how many handshakes may be under way; beyond it they go by cookies (net.ipv4.tcp_syncookies)"
+        }
+    };
+    let aside = Aside {
+        limit: limiter::SYN_BACKLOG,
+        side: Side::Server,
+        scope: Scope::Network,
+        value: words(&network.syn_backlog),
+        bounds: bounds.to_owned(),
+        symptom: "silence: a SYN is dropped and sent again a second later (TCPReqQFullDrop)",
+    };
+    Some(aside.rung())
+}
+
+/// net.core.netdev_max_backlog.
+pub fn packets(inputs: &Inputs) -> Option<Rung> {
+    let aside = Aside {
+        limit: limiter::NETDEV_BACKLOG,
+        side: Side::Both,
+        scope: Scope::Machine,
+        value: words(&inputs.limits.machine.packet_backlog),
+        bounds: "how many packets may wait for a core, not how many connections there are"
+            .to_owned(),
+        symptom: "drops and retransmits (/proc/net/softnet_stat, column 2)",
+    };
+    Some(aside.rung())
+}
+
+/// net.ipv4.tcp_max_orphans.
+pub fn orphans(inputs: &Inputs) -> Option<Rung> {
+    let aside = Aside {
+        limit: limiter::ORPHANS,
+        side: Side::Both,
+        scope: Scope::Machine,
+        value: words(&inputs.limits.machine.orphans_max),
+        bounds: "how many closed connections may have data left to send: those beyond it are reset"
+            .to_owned(),
+        symptom: "resets while many connections are closed (TCPAbortOnMemory)",
+    };
+    let used = inputs.limits.network.orphans.known();
+    Some(Rung {
+        used: used.map(|orphans| counted(*orphans, "orphan", "orphans")),
+        ..aside.rung()
+    })
+}
+
+/// Buckets of the table of established connections.
+pub fn hash(inputs: &Inputs) -> Option<Rung> {
+    let entries = known(&inputs.limits.network.hash_entries);
+    let buckets = entries.as_ref().map(|entries| entries.unsigned_abs());
+    let aside = Aside {
+        limit: limiter::HASH,
+        side: Side::Both,
+        scope: match entries {
+            Ok(entries) if entries > 0 => Scope::Network,
+            _ => Scope::Machine,
+        },
+        value: buckets
+            .map(|buckets| format!("{} buckets", count(buckets)))
+            .map_err(Clone::clone),
+        bounds: buckets.map_or_else(|_| String::new(), |buckets| look_up(inputs, buckets)),
+        symptom: "none: look-ups take longer",
+    };
+    Some(aside.rung())
+}
+
+/// How full the table is with the connections that are wanted, or how many fill it.
+fn look_up(inputs: &Inputs, buckets: u64) -> String {
+    let each = inputs.sockets_per_connection();
+    let there = inputs.limits.network.sockets.known().copied().unwrap_or(0);
+    match inputs.question.connections {
+        Some(wanted) => {
+            let sockets = wanted.saturating_mul(each).saturating_add(there);
+            let share = sockets as f64 / buckets.max(1) as f64;
+            format!(
+                "how long a look-up takes: {share:.2} sockets a bucket with {} connections",
+                count(wanted)
+            )
+        }
+        None => format!(
+            "how long a look-up takes: one socket a bucket with {} connections",
+            count(buckets.saturating_sub(there) / each)
+        ),
+    }
+}
+
+/// Connections that the firewall follows. One over loopback is one entry.
+pub fn conntrack(inputs: &Inputs) -> Option<Rung> {
+    let network = &inputs.limits.network;
+    let followed = known(&network.conntrack);
+    let ceiling = Ceiling {
+        limit: limiter::CONNTRACK,
+        side: Side::Both,
+        scope: Scope::Machine,
+        value: &network.conntrack_max,
+        used: followed
+            .clone()
+            .ok()
+            .map(|followed| format!("{} followed", count(followed))),
+        room: known(&network.conntrack_max)
+            .and_then(|value| Ok(value.saturating_sub(followed.clone()?))),
+        exempt: (network.conntrack_max.known() == Some(&0)).then_some("0 is no limit"),
+        symptom: "silence, then ETIMEDOUT (\"nf_conntrack: table full, dropping packet\")",
+        needed: &|target| target.saturating_add(followed.clone().unwrap_or(0)),
+        most: INT_MAX,
+    };
+    let rung = ceiling.rung(inputs);
+    Some(match nothing_followed(inputs) {
+        Some(why) => Rung {
+            allows: Allows::Any(why),
+            ..rung
+        },
+        None => rung,
+    })
+}
+
+/// Where the module is not there, its settings are not either, and the reason why they could not be read says so.
+fn nothing_followed(inputs: &Inputs) -> Option<String> {
+    let network = &inputs.limits.network;
+    let reason = network.conntrack_max.reason()?;
+    let is_looked_for = network.conntrack_max != fourtuple_spec::Reading::default();
+    is_looked_for.then(|| format!("no connection is followed: {reason}"))
+}
