@@ -1,8 +1,117 @@
 //! The process that reads what bounds connections: from within the network of the process that is asked about.
+//!
+//! It is one of its own because nobody can leave a network inside a user namespace again, and because its limit of
+//! descriptors has to be what the command was given: other children raise theirs.
 
 use crate::exit::Exit;
+use crate::{network, output};
+use fourtuple_meter::network_limits;
+use fourtuple_spec::limits::NetworkLimits;
+use fourtuple_spec::message::Network;
+use fourtuple_spec::{Limits, Reading};
+use std::fs;
+use std::io::{self, ErrorKind, Write};
 
-/// Reads everything and prints it as JSON.
-pub fn work(_pid: Option<u32>) -> Exit {
-    Exit::Failed
+/// Reads everything and prints it as JSON; or says on the standard error why there is nothing to be read.
+pub fn work(pid: Option<u32>) -> Exit {
+    let limits = match read(pid) {
+        Ok(limits) => limits,
+        Err(reason) => {
+            output::say(reason);
+            return Exit::Failed;
+        }
+    };
+    let printed = serde_json::to_writer(io::stdout(), &limits).is_ok();
+    match printed && io::stdout().flush().is_ok() {
+        true => Exit::Done,
+        false => Exit::Failed,
+    }
+}
+
+fn read(pid: Option<u32>) -> Result<Limits, String> {
+    let Some(pid) = pid else {
+        return Ok(from_here(None));
+    };
+    check_existence(pid)?;
+    // Before the network is entered: a user namespace that is entered with it takes the right to read the rest, and
+    // what holds for all networks of the machine is shown by the first one alone.
+    let mut limits = from_here(Some(pid));
+    let entered = enter_network_of(pid);
+    // What has ended meanwhile has no limits; half of what was read would be reasons why it could not be.
+    check_existence(pid)?;
+    match entered {
+        Ok(IsNew(false)) => {}
+        Ok(IsNew(true)) => limits.network = network_limits(),
+        Err(reason) => limits.network = unknown(&reason),
+    }
+    Ok(limits)
+}
+
+/// The ring is tried by this process: of another one's filter of system calls nobody can tell what it lets through.
+fn from_here(pid: Option<u32>) -> Limits {
+    let mut limits = fourtuple_meter::limits(pid);
+    limits.machine.io_uring = match fourtuple_ring::capabilities() {
+        Ok(_) => Reading::Known(()),
+        Err(error) => Reading::Unknown(error.to_string()),
+    };
+    limits
+}
+
+/// What has ended and is still waited for by its parent has limits, which nothing is bound by.
+fn check_existence(pid: u32) -> Result<(), String> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).map_err(|error| {
+        format!("there is no process {pid}, or this user may not see it: /proc/{pid}/stat: {error}")
+    })?;
+    // The name before the state may hold anything, brackets included.
+    let state = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+    match state.starts_with(['Z', 'X']) {
+        true => Err(format!("process {pid} has ended")),
+        false => Ok(()),
+    }
+}
+
+/// Whether the network is another one than before.
+struct IsNew(bool);
+
+fn enter_network_of(pid: u32) -> Result<IsNew, String> {
+    match network::is_elsewhere(pid) {
+        Ok(false) => Ok(IsNew(false)),
+        Ok(true) => match network::enter_network(&Network::Join(pid)) {
+            Ok(()) => Ok(IsNew(true)),
+            Err(reason) => Err(format!("{reason}; run as root")),
+        },
+        Err(error) => Err(unseen(pid, &error)),
+    }
+}
+
+fn unseen(pid: u32, error: &io::Error) -> String {
+    let advice = match error.kind() {
+        ErrorKind::PermissionDenied => "; run as root",
+        _ => "",
+    };
+    format!("cannot tell which network process {pid} is in: {error}{advice}")
+}
+
+/// This process's own network would be the wrong one: nothing is better.
+fn unknown(reason: &str) -> NetworkLimits {
+    fn not<T>(reason: &str) -> Reading<T> {
+        Reading::Unknown(reason.to_owned())
+    }
+    NetworkLimits {
+        ports: not(reason),
+        reserved_in_range: not(reason),
+        somaxconn: not(reason),
+        syn_backlog: not(reason),
+        syncookies: not(reason),
+        time_wait_reuse: not(reason),
+        time_wait_max: not(reason),
+        time_wait: not(reason),
+        hash_entries: not(reason),
+        sockets: not(reason),
+        orphans: not(reason),
+        listeners: not(reason),
+        listen_overflows: not(reason),
+        conntrack_max: not(reason),
+        conntrack: not(reason),
+    }
 }

@@ -94,6 +94,12 @@ fn apparmor_advice() -> &'static str {
     }
 }
 
+/// Whether a process is in another network than this one is.
+pub fn is_elsewhere(pid: u32) -> io::Result<bool> {
+    let theirs = fs::metadata(format!("/proc/{pid}/ns/net"))?.ino();
+    Ok(theirs != fs::metadata("/proc/self/ns/net")?.ino())
+}
+
 fn join(pid: u32) -> Result<(), String> {
     move_to(pid).map_err(|error| format!("cannot join the network of process {pid}: {error}"))
 }
