@@ -6,8 +6,35 @@ use crate::meminfo::Meminfo;
 use crate::memory::own_cgroup;
 use crate::{proc_files, zoneinfo};
 
+/// Memory that could be taken without swapping or killing, bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Available {
+    /// The machine's; `None` where it cannot be read.
+    pub machine_bytes: Option<u64>,
+    /// The memory cgroup's room, wherever its limit sits between here and the mount; `None` where there is none.
+    pub group_bytes: Option<u64>,
+}
+
+impl Available {
+    /// The less of both.
+    pub fn bytes(&self) -> Option<u64> {
+        self.machine_bytes.into_iter().chain(self.group_bytes).min()
+    }
+
+    /// Whether it is the group that has less.
+    pub fn is_bound_by_group(&self) -> bool {
+        let machine_bytes = self.machine_bytes.unwrap_or(u64::MAX);
+        self.group_bytes.is_some_and(|group| group < machine_bytes)
+    }
+}
+
 /// Memory that could be taken without swapping or killing, bytes: the machine's, or the memory
-/// cgroup's room if that is less. A group's limit counts wherever it sits between here and the mount.
+/// cgroup's room if that is less: [`available`].
+pub fn available_bytes() -> Option<u64> {
+    available().bytes()
+}
+
+/// Reads what memory could be taken without swapping or killing, of the machine and of the control group.
 ///
 /// `MemAvailable` is free memory, less the reserves, plus page cache, plus reclaimable slab, of which
 /// half is left out, or the low watermarks if those are less: so nearly all of it counts. Files and
@@ -18,15 +45,17 @@ use crate::{proc_files, zoneinfo};
 /// `MemAvailable − (KReclaimable − min(KReclaimable ÷ 2, low watermarks))`
 ///
 /// which errs on the safe side where others hold much of it. Cheap enough for ten times a second.
-pub fn available_bytes() -> Option<u64> {
-    let machine = machine_bytes();
+pub fn available() -> Available {
     let room = own_cgroup().and_then(|(place, directory)| {
         cgroup::up_to_mount(&directory, &place.mount_point)
             .into_iter()
             .filter_map(|directory| group(place.version, directory)?.room())
             .min()
     });
-    machine.into_iter().chain(room).min()
+    Available {
+        machine_bytes: machine_bytes(),
+        group_bytes: room,
+    }
 }
 
 /// The machine's part of it, bytes: what control groups allow does not count.
@@ -81,6 +110,20 @@ mod tests {
         assert_eq!(available("", 10), Some(1000 << 10));
         let unknown = Meminfo::parse("MemFree: 1 kB\n").unwrap();
         assert_eq!(without_slab(&unknown, Ok(0), 4096), None);
+    }
+
+    #[test]
+    fn the_less_of_both_counts_and_has_a_name() {
+        let of = |machine_bytes, group_bytes| Available {
+            machine_bytes,
+            group_bytes,
+        };
+        let both = |available: Available| (available.bytes(), available.is_bound_by_group());
+        assert_eq!(both(of(Some(9), Some(5))), (Some(5), true));
+        assert_eq!(both(of(Some(5), Some(9))), (Some(5), false));
+        assert_eq!(both(of(Some(5), None)), (Some(5), false));
+        assert_eq!(both(of(None, Some(5))), (Some(5), true));
+        assert_eq!(both(of(None, None)), (None, false));
     }
 
     #[test]

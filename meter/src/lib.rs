@@ -29,9 +29,10 @@ mod softnet;
 mod stat;
 mod tasks;
 mod thread;
+mod wall;
 mod zoneinfo;
 
-pub use available::available_bytes;
+pub use available::{Available, available, available_bytes};
 pub use cgroup::cgroup_blind_spot;
 pub use cpu::{CpuSnapshot, Usage};
 pub use environment::{environment, network_settings};
@@ -42,6 +43,7 @@ pub use network::NetworkCounters;
 pub use process::with_descendants;
 pub use sock_diag::{census, listeners};
 pub use tasks::{Foreign, TaskSnapshot};
+pub use wall::{GroupShortage, time_wait, waiting_to_be_accepted};
 
 #[cfg(test)]
 mod garbage;

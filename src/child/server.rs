@@ -4,8 +4,10 @@ use super::foreign;
 use super::pipe::{Requests, reply};
 use crate::exit::Exit;
 use fourtuple_server::{Counters, Options, ServeError, Server};
+use fourtuple_spec::limiter;
 use fourtuple_spec::message::{Failure, ServerReply, ServerRequest};
 use fourtuple_spec::{Case, Engine};
+use rustix::process::{Resource, Rlimit, setrlimit};
 use std::sync::Arc;
 use std::thread;
 
@@ -52,6 +54,7 @@ fn start(request: ServerRequest) -> Result<Server, Failure> {
     };
     super::enter(&network)?;
     super::pin(&cores(&case, shard))?;
+    limit_descriptors(case.server_descriptors)?;
     let options = Options {
         engine,
         listen,
@@ -65,6 +68,26 @@ fn start(request: ServerRequest) -> Result<Server, Failure> {
         state: case.state,
     };
     Server::bind(&options).map_err(failed)
+}
+
+/// Sets RLIMIT_NOFILE to what the case says, so that the run meets it there.
+fn limit_descriptors(descriptors: Option<u32>) -> Result<(), Failure> {
+    let Some(descriptors) = descriptors else {
+        return Ok(());
+    };
+    let limit = Some(u64::from(descriptors));
+    let wanted = Rlimit {
+        current: limit,
+        maximum: limit,
+    };
+    setrlimit(Resource::Nofile, wanted).map_err(|errno| {
+        super::failure(
+            format!(
+                "RLIMIT_NOFILE cannot be set to {descriptors}, as server_descriptors asks: {errno}"
+            ),
+            Some(limiter::DESCRIPTORS),
+        )
+    })
 }
 
 /// Each of several workers has a core of its own, as far as there are so many; one may use all of them, and so
@@ -97,7 +120,23 @@ fn serve(server: Server, requests: Requests) -> Result<(), Failure> {
         .spawn(move || control(requests, &counters))
         .map_err(|error| super::failure(format!("cannot start a thread: {error}"), None))?;
     reply(&listening);
-    server.serve().map_err(failed)
+    let counters = server.counters();
+    server.serve().map_err(|error| Failure {
+        connections_held: held(&counters),
+        ..failed(error)
+    })
+}
+
+/// Connections that it had accepted and that were open when it failed. Where each has a thread, those have closed all
+/// of them by now.
+fn held(counters: &Counters) -> Option<u32> {
+    let counts = counters.read();
+    let accepted = counts.accepted?;
+    let held = match accepted.saturating_sub(counts.closed.unwrap_or(0)) {
+        0 => accepted,
+        held => held,
+    };
+    held.try_into().ok()
 }
 
 /// Answers the parent. Stopping does not unwind the engine: the kernel closes everything at exit,

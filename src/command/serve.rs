@@ -31,9 +31,13 @@ pub fn serve(arguments: &cli::Serve) -> Result<Exit, Ended> {
         let reason = grant.reason.as_deref().unwrap_or("no reason given");
         output::say(format_args!("without {}: {reason}", grant.feature));
     }
-    server.serve().map_err(failed)?;
-    show(&counters.read(), arguments.json)?;
-    Ok(Exit::Done)
+    match server.serve() {
+        Ok(()) => show(&counters.read(), None, arguments.json).map(|()| Exit::Done),
+        Err(error) => {
+            show(&counters.read(), error.limiter.as_deref(), arguments.json)?;
+            Err(failed(error))
+        }
+    }
 }
 
 fn options(arguments: &cli::Serve) -> Result<Options, Ended> {
@@ -63,8 +67,12 @@ fn factors(arguments: &cli::Serve) -> Result<Factors, Ended> {
     Ok(case.factors)
 }
 
-fn show(counters: &ServerCounters, is_json: bool) -> Result<(), Ended> {
-    let json = serde_json::to_value(counters).map_err(anyhow::Error::from)?;
+/// What was counted, and the limit that ended the server, if one did.
+fn show(counters: &ServerCounters, limiter: Option<&str>, is_json: bool) -> Result<(), Ended> {
+    let mut json = serde_json::to_value(counters).map_err(anyhow::Error::from)?;
+    if let Some(limiter) = limiter {
+        json["limiter"] = limiter.into();
+    }
     if is_json {
         return output::print(format_args!("{json}\n"));
     }

@@ -1,12 +1,13 @@
 //! What this machine gives every run: cores, a private network or not, and who is asking.
 
+use crate::doctor;
 use crate::exit::Ended;
 use crate::interrupt::Interrupt;
 use crate::network;
 use crate::run::{Context, Stage};
 use crate::topology::Machine;
 use fourtuple_spec::plan::CaseDefaults;
-use fourtuple_spec::{Case, Environment, NetworkChoice};
+use fourtuple_spec::{Case, Environment, Limits, NetworkChoice};
 use std::cell::Cell;
 use std::process::{Command, Stdio};
 
@@ -76,12 +77,18 @@ impl Setting {
             machine: self.machine.clone(),
             private_refusal: self.private_refusal.clone(),
             interrupt: interrupt.clone(),
+            limits: read_limits(),
             is_forced,
             leftovers: Cell::default(),
             on_stage,
             witness: None,
         }
     }
+}
+
+/// What bounds a process that is started from here; nothing is known where it cannot be read.
+fn read_limits() -> Limits {
+    doctor::read::read(None).unwrap_or_default()
 }
 
 /// The command line as a person would type it: where the program lies is this machine's affair.

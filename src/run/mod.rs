@@ -25,14 +25,16 @@ mod teardown;
 mod trace;
 mod validity;
 mod wait;
+mod wall;
 mod warning;
 
+use crate::doctor::refuse;
 use crate::interrupt::Interrupt;
 use crate::topology::Machine;
 use events::{Event, Halt};
-use fourtuple_meter::{MemorySnapshot, NetworkCounters, Subjects};
+use fourtuple_meter::{GroupShortage, MemorySnapshot, NetworkCounters, Subjects};
 use fourtuple_spec::record::{Host, Outcome};
-use fourtuple_spec::{Case, Engine, Record};
+use fourtuple_spec::{Case, Engine, Limits, NetworkChoice, Record};
 use process::Process;
 pub use quiet::Leftovers;
 #[cfg(test)]
@@ -54,7 +56,9 @@ pub struct Context<'a> {
     pub private_refusal: Option<String>,
     /// Ctrl-C.
     pub interrupt: Interrupt,
-    /// Whether to begin a run that memory is not expected to hold.
+    /// What bounds a process that is started from here, as it was read before the first run.
+    pub limits: Limits,
+    /// Whether to begin a run that the limits are not expected to allow.
     pub is_forced: bool,
     /// What earlier runs left behind.
     pub leftovers: Cell<Leftovers>,
@@ -62,6 +66,14 @@ pub struct Context<'a> {
     pub on_stage: &'a dyn Fn(Stage),
     /// Looks at the run's processes once every connection is open and at rest. Nothing waits for it but the run.
     pub witness: Option<&'a dyn Fn(&Subjects)>,
+}
+
+impl Context<'_> {
+    /// Whether a case's run gets a network of its own.
+    fn has_private_network(&self, case: &Case) -> bool {
+        let wants = case.network == NetworkChoice::Private && case.target.is_none();
+        wants && self.private_refusal.is_none()
+    }
 }
 
 /// How far a run has come.
@@ -99,11 +111,12 @@ pub fn execute(case: &Case, context: &Context<'_>) -> Result<Record, Interrupted
     // First, because what an earlier run held is not there before it is over.
     record.warnings.extend(quiet::wait(context)?);
     if !context.is_forced
-        && let Err(shortage) = room::check(case)
+        && let Err(refusal) =
+            refuse::check(case, &context.limits, context.has_private_network(case))
     {
         record.outcome = Outcome::Error;
-        record.limiter = Some("memory".to_owned());
-        record.error = Some(shortage.to_string());
+        record.limiter = Some(refusal.limiter.to_owned());
+        record.error = Some(refusal.to_string());
         return Ok(record);
     }
     context.leftovers.set(Leftovers::of(case));
@@ -137,6 +150,10 @@ struct Run<'a> {
     subjects: Subjects,
     memory: Option<MemorySnapshot>,
     network: NetworkCounters,
+    /// What had happened in the control group before the run.
+    group: Option<GroupShortage>,
+    /// Where the servers listen, once they do.
+    server_port: Option<u16>,
 }
 
 impl<'a> Run<'a> {
@@ -164,6 +181,8 @@ impl<'a> Run<'a> {
             },
             memory: None,
             network: NetworkCounters::default(),
+            group: GroupShortage::read(),
+            server_port: None,
         }
     }
 

@@ -5,7 +5,7 @@ use crate::last_words::{LastWords, describe_end};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::Sender;
 use std::thread;
@@ -102,6 +102,12 @@ impl Process {
         self.status = Some(status);
         self.last_words
             .after(&describe_end(self.who.name(), status))
+    }
+
+    /// Whether it is known to have ended by SIGKILL.
+    pub fn was_killed(&self) -> bool {
+        let signal = self.status.and_then(|status| status.signal());
+        signal == Some(rustix::process::Signal::KILL.as_raw())
     }
 
     /// How long it may take to end in order before it is killed: one that has started processes of its own takes

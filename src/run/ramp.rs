@@ -4,6 +4,7 @@ use super::events::{Halt, Who};
 use super::wait::out_of_turn;
 use super::{Run, Stage, memory, room};
 use fourtuple_meter::MemorySnapshot;
+use fourtuple_spec::limiter;
 use fourtuple_spec::message::{ClientReply, ClientRequest, Failure, Ramp};
 use fourtuple_spec::record::{Ledger, Setup};
 use std::time::{Duration, Instant};
@@ -11,6 +12,10 @@ use std::time::{Duration, Instant};
 /// How long the ramp may stand still. The client reports a few times a second whether it gets on or
 /// not; a SYN that was dropped is sent again after 1, 3, 7 and 15 s, so this is past all hope.
 const STANDSTILL_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long it may where the accept queue has overrun and connections wait in it. A server that accepts at all has
+/// emptied it by then.
+const QUEUE_LIMIT: Duration = Duration::from_secs(5);
 
 impl Run<'_> {
     /// Opens every connection.
@@ -24,8 +29,10 @@ impl Run<'_> {
                     if self.record.setup.connections_held != Some(connections) {
                         last_growth = Instant::now();
                     }
-                    if last_growth.elapsed() > STANDSTILL_LIMIT {
-                        return Err(self.standstill(connections));
+                    let still = last_growth.elapsed();
+                    let has_waited = still > QUEUE_LIMIT && self.is_queue_overrun();
+                    if has_waited || still > STANDSTILL_LIMIT {
+                        return Err(self.standstill(connections, still));
                     }
                     self.watch_memory(connections)?;
                     self.record.setup.connections_held = Some(connections);
@@ -52,47 +59,42 @@ impl Run<'_> {
         if self.preparer.is_some() && room::is_filling(memory_bytes, prepared_bytes) {
             self.end_preparation();
         }
-        if self.record.limiter.is_some() || !room::is_nearly_full(memory_bytes) {
+        if self.record.limiter.is_some() {
             return Ok(());
         }
+        let Some(limiter) = room::is_nearly_full(memory_bytes) else {
+            return Ok(());
+        };
         if !self.case.until_full {
             return Err(Halt::Failed(Failure {
                 error: format!(
-                    "memory was nearly used up at {connections} of {} connections: ask for fewer",
+                    "{limiter} was nearly used up at {connections} of {} connections: ask for fewer",
                     self.case.connections
                 ),
-                limiter: Some("memory".to_owned()),
+                limiter: Some(limiter.to_owned()),
                 connections_held: Some(connections),
             }));
         }
-        self.record.limiter = Some("memory".to_owned());
+        self.record.limiter = Some(limiter.to_owned());
         self.tell_client(&ClientRequest::Enough);
         Ok(())
     }
 
     /// Why the ramp does not get on, as far as the network's counters tell.
-    fn standstill(&self, connections: u32) -> Halt {
-        let now = self.network_counters();
-        let dropped = now
-            .listen_overflows
-            .zip(self.network.listen_overflows)
-            .map_or(0, |(now, before)| now.saturating_sub(before));
-        let (limiter, why) = match dropped {
+    fn standstill(&self, connections: u32, still: Duration) -> Halt {
+        let (limiter, why) = match self.overflows() {
             0 => (None, self.suspect()),
-            _ => (
-                Some("accept queue".to_owned()),
+            dropped => (
+                Some(limiter::ACCEPT_QUEUE.to_owned()),
                 format!(
-                    "{dropped} connects found the accept queue full: the server has stopped accepting"
+                    "{dropped} connects found the accept queue full: the server does not accept (any more)"
                 ),
             ),
         };
         Halt::Failed(Failure {
-            error: format!(
-                "no connection was opened for {} s: {why}",
-                STANDSTILL_LIMIT.as_secs()
-            ),
+            error: format!("no connection was opened for {} s: {why}", still.as_secs()),
             limiter,
-            connections_held: Some(connections),
+            connections_held: Some(self.held_by_queue().unwrap_or(connections)),
         })
     }
 
@@ -101,6 +103,7 @@ impl Run<'_> {
         self.stage("settle", Stage::Settling);
         self.pause(Duration::from_millis(self.case.settle_ms))?;
         self.wait_for_accepts()?;
+        self.wait_for_queue()?;
         if let Some(witness) = self.context.witness {
             witness(&self.subjects);
         }
@@ -134,9 +137,23 @@ impl Run<'_> {
                 return Ok(());
             }
             if Instant::now() > end {
-                return Err(self.standstill(held));
+                return Err(self.standstill(held, STANDSTILL_LIMIT));
             }
             // The server tells only when asked, and each question takes from its time.
+            self.pause(Duration::from_millis(20))?;
+        }
+        Ok(())
+    }
+
+    /// Waits until all connections that are to wait in the accept queue do. To a ghost a connection is open when the
+    /// kernel has answered it, and where the queue is full that is as far as it comes.
+    fn wait_for_queue(&mut self) -> Result<(), Halt> {
+        let end = Instant::now() + QUEUE_LIMIT;
+        let held = self.record.setup.connections_held.unwrap_or(0);
+        while self.held_by_queue().is_some_and(|waiting| waiting < held) {
+            if Instant::now() > end {
+                return Err(self.standstill(held, QUEUE_LIMIT));
+            }
             self.pause(Duration::from_millis(20))?;
         }
         Ok(())

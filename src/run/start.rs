@@ -4,14 +4,11 @@ use super::Run;
 use super::events::{Event, Halt, Who};
 use super::process::Process;
 use super::wait::out_of_turn;
+use crate::doctor::of_case;
 use crate::{limits, network};
 use fourtuple_meter::NetworkCounters;
 use fourtuple_spec::address::{PRIVATE_SERVER_PORT, VETH_SERVER_NETWORK};
-use fourtuple_spec::engine::Descriptors;
-use fourtuple_spec::factors::DescriptorKind;
-use fourtuple_spec::message::{
-    ClientReply, ClientRequest, Failure, Network, ServerReply, ServerRequest,
-};
+use fourtuple_spec::message::{ClientReply, ClientRequest, Network, ServerReply, ServerRequest};
 use fourtuple_spec::{
     AddressMode, AddressPlan, Case, EndpointState, Engine, NetworkChoice, Path, Peer,
 };
@@ -36,16 +33,20 @@ impl Run<'_> {
     pub(super) fn start_all(&mut self) -> Result<(), Halt> {
         let limit = limits::child_descriptors();
         self.record.granted.descriptor_limit = Some(limit);
-        let engine = match self.case.engine {
+        match self.case.engine {
             None => return self.start_client_alone(),
             Some(Engine::Stack) => return self.start_stack(),
-            Some(engine) => engine,
-        };
-        let shard_count = server_processes(engine, &self.case, limit);
-        check_shards(shard_count, limit)?;
+            Some(_) => {}
+        }
+        let shard_count = limits::server_processes(
+            &self.case,
+            limits::of_server(&self.case, limit),
+            of_case::own_children_max(),
+        );
         self.record.granted.server_processes = Some(shard_count);
         let (network, listen) = self.first_network()?;
         let address = self.start_server((0, shard_count), network.clone(), listen)?;
+        self.server_port = Some(address.port());
         let server_pid = self.servers[0].pid();
         let shared = match network {
             Network::Host => Network::Host,
@@ -187,56 +188,6 @@ impl Run<'_> {
     pub(super) fn take_baseline(&mut self) {
         self.network = self.network_counters();
         self.memory = Some(self.look_at_memory());
-    }
-}
-
-/// Refuses what this process could not hold the ends of, before anything is started.
-fn check_shards(count: u32, child_limit: u64) -> Result<(), Halt> {
-    let own_limit = limits::raise_descriptors();
-    let most = limits::children_max(own_limit);
-    if u64::from(count) <= most {
-        return Ok(());
-    }
-    Err(Halt::Failed(Failure {
-        error: format!(
-            "RLIMIT_NOFILE is {child_limit}: the connections would need {count} server processes, and \
-             this process can hold the ends of {most}: raise it with `ulimit -n`, or use an engine on \
-             direct descriptors (uring)"
-        ),
-        limiter: Some("RLIMIT_NOFILE".to_owned()),
-        connections_held: None,
-    }))
-}
-
-fn server_processes(engine: Engine, case: &Case, descriptor_limit: u64) -> u32 {
-    // Where no engine serves, it is not an engine's descriptors that count.
-    let descriptors = match case.state {
-        Some(EndpointState::SendFull | EndpointState::FinWait2Held) => Descriptors::Process,
-        Some(
-            EndpointState::HalfOpen
-            | EndpointState::AcceptQueue
-            | EndpointState::FinWait2
-            | EndpointState::TimeWait
-            | EndpointState::Orphan,
-        ) => Descriptors::Direct,
-        // A ring without a table has the process's descriptors.
-        _ if case.factors.descriptors == DescriptorKind::Plain => Descriptors::Process,
-        _ => engine.profile().descriptors,
-    };
-    let needed = match descriptors {
-        Descriptors::Direct => 1,
-        // How many processes another program has is its own affair.
-        _ if engine == Engine::Foreign => 1,
-        Descriptors::Process => limits::shards(case.connections, descriptor_limit),
-    };
-    needed.max(worker_processes(case))
-}
-
-/// Server processes that a case's workers are: one each, but for a runtime that spreads its own threads.
-pub fn worker_processes(case: &Case) -> u32 {
-    match case.engine {
-        Some(Engine::TokioMulti) => 1,
-        _ => case.workers.max(1),
     }
 }
 
@@ -385,18 +336,6 @@ mod tests {
     }
 
     #[test]
-    fn each_worker_is_a_process_and_descriptors_may_need_more() {
-        let mut case = case(Peer::Kernel);
-        case.workers = 3;
-        assert_eq!(server_processes(Engine::Uring, &case, 20_000), 3);
-        case.engine = Some(Engine::Epoll);
-        assert_eq!(server_processes(Engine::Epoll, &case, 20_000), 3);
-        assert_eq!(server_processes(Engine::Epoll, &case, 128), 18);
-        case.engine = Some(Engine::TokioMulti);
-        assert_eq!(server_processes(Engine::TokioMulti, &case, 20_000), 1);
-    }
-
-    #[test]
     fn a_veth_pair_takes_own_networks_and_has_so_many_addresses() {
         let mut case = case(Peer::Kernel);
         (case.connections, case.group_connections) = (655_341, 10);
@@ -422,16 +361,6 @@ mod tests {
         let both = sum(one, one);
         assert_eq!(both.segments_retransmitted, Some(4));
         assert_eq!((both.listen_overflows, both.listen_drops), (Some(2), None));
-    }
-
-    #[test]
-    fn a_ring_without_a_table_is_sharded_like_any_engine_on_process_descriptors() {
-        let mut plain = case(Peer::Kernel);
-        assert_eq!(server_processes(Engine::Uring, &plain, 500), 1);
-        plain.factors.descriptors = DescriptorKind::Plain;
-        let epoll = server_processes(Engine::Epoll, &case(Peer::Kernel), 500);
-        assert_eq!(server_processes(Engine::Uring, &plain, 500), epoll);
-        assert!(epoll > 1);
     }
 
     #[test]

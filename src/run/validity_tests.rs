@@ -191,7 +191,7 @@ fn what_stopped_a_ramp_stays_the_limiter() {
     );
     assert_eq!(record.limiter.as_deref(), Some("client"));
     let mut full = closed_loop(0.95, 0.5);
-    full.limiter = Some("memory".to_owned());
+    full.limiter = Some(fourtuple_spec::limiter::MEMORY.to_owned());
     super::super::record::judge(&mut full);
-    assert_eq!(full.limiter.as_deref(), Some("memory"));
+    assert_eq!(full.limiter.as_deref(), Some(fourtuple_spec::limiter::MEMORY));
 }

@@ -88,7 +88,9 @@ impl Run<'_> {
             Event::Interrupted => Err(Halt::Interrupted),
             Event::Prepare(_) | Event::Ended(Who::Prepare) => Ok(None),
             Event::Ended(who) => Err(self.describe_end(who)),
-            Event::Server(_, ServerReply::Failed(failure)) => Err(Halt::Failed(failure)),
+            Event::Server(shard, ServerReply::Failed(failure)) => {
+                Err(Halt::Failed(self.with_all_held(shard, failure)))
+            }
             Event::Client(ClientReply::Failed(failure)) => Err(self.blame(failure)),
             Event::Server(shard, reply) => Ok(Some(Reply::Server(shard, reply))),
             Event::Client(reply) => Ok(Some(Reply::Client(reply))),
@@ -113,10 +115,19 @@ impl Run<'_> {
             Who::Client => self.client.as_mut(),
             Who::Prepare => self.preparer.as_mut(),
         };
-        Halt::failed(process.map_or_else(
-            || format!("{} is gone", who.name()),
-            super::process::Process::describe_end,
-        ))
+        let Some(process) = process else {
+            return Halt::failed(format!("{} is gone", who.name()));
+        };
+        let error = process.describe_end();
+        let limiter = match process.was_killed() {
+            true => self.killed_for(),
+            false => None,
+        };
+        Halt::Failed(Failure {
+            error,
+            limiter: limiter.map(str::to_owned),
+            connections_held: None,
+        })
     }
 
     /// A client whose connections break sees the symptom; a server that died is the cause.
@@ -128,7 +139,9 @@ impl Run<'_> {
         {
             let cause = match event {
                 Event::Interrupted => return Halt::Interrupted,
-                Event::Server(_, ServerReply::Failed(cause)) => cause,
+                Event::Server(shard, ServerReply::Failed(cause)) => {
+                    self.with_all_held(shard, cause)
+                }
                 Event::Ended(who @ Who::Server(_)) => match self.describe_end(who) {
                     Halt::Failed(cause) => cause,
                     Halt::Interrupted => return Halt::Interrupted,
@@ -138,10 +151,10 @@ impl Run<'_> {
             return Halt::Failed(Failure {
                 error: format!("{}; the client saw: {}", cause.error, failure.error),
                 limiter: cause.limiter.or(failure.limiter),
-                connections_held: failure.connections_held,
+                connections_held: cause.connections_held.or(failure.connections_held),
             });
         }
-        Halt::Failed(failure)
+        Halt::Failed(self.explain(failure))
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a reader should know before quoting a number of a run, beside what disturbed it.
 
-use super::{memory, start};
+use super::memory;
 use crate::topology::Machine;
 use fourtuple_spec::record::{Grant, Outcome};
 use fourtuple_spec::{NetworkChoice, Record};
@@ -54,7 +54,7 @@ fn host_network(record: &Record) -> Option<String> {
 }
 
 fn shards(record: &Record) -> Option<String> {
-    let asked = start::worker_processes(&record.case);
+    let asked = crate::limits::worker_processes(&record.case);
     let processes = record.granted.server_processes;
     let processes = processes.filter(|&count| count > asked)?;
     Some(format!(
