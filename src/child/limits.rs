@@ -78,7 +78,7 @@ fn enter_network_of(pid: u32) -> Result<IsNew, String> {
         Ok(false) => Ok(IsNew(false)),
         Ok(true) => match network::enter_network(&Network::Join(pid)) {
             Ok(()) => Ok(IsNew(true)),
-            Err(reason) => Err(format!("{reason}; run as root")),
+            Err(reason) => Err(format!("{reason}{}", advice())),
         },
         Err(error) => Err(unseen(pid, &error)),
     }
@@ -86,10 +86,18 @@ fn enter_network_of(pid: u32) -> Result<IsNew, String> {
 
 fn unseen(pid: u32, error: &io::Error) -> String {
     let advice = match error.kind() {
-        ErrorKind::PermissionDenied => "; run as root",
+        ErrorKind::PermissionDenied => advice(),
         _ => "",
     };
     format!("cannot tell which network process {pid} is in: {error}{advice}")
+}
+
+/// Nothing for root, to whom it is forbidden in a container or by a security module.
+fn advice() -> &'static str {
+    match rustix::process::geteuid().is_root() {
+        true => "",
+        false => "; run as root",
+    }
 }
 
 /// This process's own network would be the wrong one: nothing is better.

@@ -74,7 +74,12 @@ impl Text {
 
 /// Why a file cannot be read, and what to do about it where something can be done.
 pub(super) fn reason(unreadable: &Unreadable) -> String {
-    match unreadable.is_forbidden() {
+    reason_for(unreadable, rustix::process::geteuid().is_root())
+}
+
+/// Root, to whom something is forbidden in a container or by a security module, is told nothing that it knows.
+fn reason_for(unreadable: &Unreadable, is_root: bool) -> String {
+    match unreadable.is_forbidden() && !is_root {
         true => format!("{unreadable}; run as root"),
         false => unreadable.to_string(),
     }
@@ -134,13 +139,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_forbidden_says_what_to_do_and_what_is_missing_does_not() {
-        let of = |kind| Text::absent("/proc/7/fd", kind).number::<u64>();
-        let forbidden = of(ErrorKind::PermissionDenied);
-        let reason = forbidden.reason().unwrap();
-        assert!(reason.starts_with("/proc/7/fd: ") && reason.ends_with("; run as root"));
-        let missing = of(ErrorKind::NotFound);
-        assert!(!missing.reason().unwrap().contains("root"), "{missing:?}");
+    fn what_is_forbidden_says_what_to_do_to_whom_it_helps() {
+        let of = |kind: ErrorKind, is_root| {
+            reason_for(&Unreadable::new("/proc/7/fd", kind.into()), is_root)
+        };
+        let forbidden = of(ErrorKind::PermissionDenied, false);
+        assert_eq!(forbidden, "/proc/7/fd: permission denied; run as root");
+        let forbidden = of(ErrorKind::PermissionDenied, true);
+        assert_eq!(forbidden, "/proc/7/fd: permission denied");
+        let missing = of(ErrorKind::NotFound, false);
+        assert!(!missing.contains("root"), "{missing}");
     }
 
     #[test]
