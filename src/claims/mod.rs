@@ -3,8 +3,12 @@
 //! A claim is a file: its words, its prediction, and how it is tried. What a claim is tried with is the [`Court`].
 
 mod census;
+mod columns;
+mod comfortable;
 mod court;
 mod crowd;
+mod descriptors;
+mod memory;
 mod port_reuse;
 mod server_ports;
 mod text;
@@ -32,7 +36,14 @@ pub struct Claim {
 }
 
 /// The claims, in the order in which they are tried.
-pub const CLAIMS: [Claim; 3] = [server_ports::CLAIM, port_reuse::CLAIM, two_to_48::CLAIM];
+pub const CLAIMS: [Claim; 6] = [
+    server_ports::CLAIM,
+    port_reuse::CLAIM,
+    two_to_48::CLAIM,
+    descriptors::CLAIM,
+    memory::CLAIM,
+    comfortable::CLAIM,
+];
 
 /// The claims of these names, or all if there are none, in their order and each once.
 ///

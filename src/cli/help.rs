@@ -170,6 +170,9 @@ Claims:
   server-ports   a 16-bit port does not bound a server's connections
   port-reuse     one listening port, a socket of its own for each connection
   two-to-48      2^32 x 2^16 connections, in theory
+  descriptors    a descriptor a socket, so their limit bounds a server
+  memory         memory is the practical limit
+  comfortable    hundreds of thousands or millions are comfortable
 
 Examples:
   fourtuple claims

@@ -56,7 +56,7 @@ mod mix;
 pub mod model;
 mod open;
 mod point;
-mod price;
+pub mod price;
 mod ramp;
 mod readme;
 mod report;
