@@ -18,7 +18,7 @@ use crate::values::{self, Cpus};
 pub use bounds::Bounds;
 pub use claims::Claims;
 use clap::{Args, Parser, Subcommand};
-pub use doctor::Doctor;
+pub use doctor::{Doctor, DoctorEnd};
 pub use factors::Factors;
 pub use foreign::ForeignServer;
 use fourtuple_spec::Engine;

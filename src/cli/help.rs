@@ -152,9 +152,27 @@ Examples:
       --front README.md";
 
 pub const DOCTOR_HELP: &str = "\
+Reads every limit that can stop a machine at N connections, and says how many
+each of them allows a server and a client, the narrowest first: where it was
+read, what it looks like when it is met, how it is raised now and for good.
+What cannot be read is unknown, with the reason. Nothing is touched.
+
+Memory is reckoned by what a connection took in the largest run on this machine
+in --results, or else by the figures that come with this program.
+
+Without --pid the answer is for a process that is started from here. Each end
+is asked about by itself: a machine that holds both ends of its connections
+needs the memory of both.
+
+Exit status: 0 the answer, or yes; 1 no, there cannot be --connections more;
+2 the words were wrong; 3 the limits could not be read, or no such process.
+
 Examples:
   fourtuple doctor
-  fourtuple doctor --connections 1M";
+  fourtuple doctor --connections 1M --as server
+  fourtuple doctor --connections 1M --engine uring --destinations 20
+  fourtuple doctor --pid 1234
+  fourtuple doctor --json | jq .ladders.server.binding";
 
 pub const CLAIMS_HELP: &str = "\
 A widely republished article explains why 65,535 is not the limit of TCP
@@ -226,6 +244,7 @@ mod tests {
             SERVE_HELP,
             LOAD_HELP,
             REPORT_HELP,
+            DOCTOR_HELP,
             COMPARE_HELP,
         ] {
             for line in text.lines() {

@@ -1,9 +1,51 @@
 //! `fourtuple doctor`: how many connections fit, and what stops the next one.
 
-use crate::cli;
+use crate::cli::{self, DoctorEnd};
+use crate::doctor::answer::{Answer, Asked};
+use crate::doctor::{measured, read, text};
 use crate::exit::{Ended, Exit};
+use crate::output;
+use fourtuple_spec::Engine;
+use std::io::{self, IsTerminal};
 
 /// Answers.
-pub fn doctor(_arguments: &cli::Doctor) -> Result<Exit, Ended> {
-    Err(Ended::failed("the doctor is out"))
+pub fn doctor(arguments: &cli::Doctor) -> Result<Exit, Ended> {
+    let asked = asked(arguments)?;
+    let limits = read::read(asked.pid).map_err(Ended::failed)?;
+    let engine = asked.engine.unwrap_or(Engine::Epoll);
+    let ends = measured::ends(&arguments.results, engine, &fourtuple_meter::host());
+    let answer = Answer::of(asked, limits, &ends);
+    match arguments.json {
+        true => output::print(format_args!("{}\n", answer.to_json()))?,
+        false => output::print(text::text(&answer, is_color()))?,
+    }
+    Ok(match answer.is_yes() {
+        Some(false) => Exit::No,
+        Some(true) | None => Exit::Done,
+    })
+}
+
+fn asked(arguments: &cli::Doctor) -> Result<Asked, Ended> {
+    let counts = [
+        ("--destinations", arguments.destinations),
+        ("--sources", arguments.sources),
+    ];
+    if let Some((flag, _)) = counts.iter().find(|(_, count)| *count == 0) {
+        return Err(Ended::words(format!(
+            "{flag} is 0: a client connects from one address to another, so the least is 1"
+        )));
+    }
+    Ok(Asked {
+        connections: arguments.connections.map(u64::from),
+        server: arguments.end != DoctorEnd::Client,
+        client: arguments.end != DoctorEnd::Server,
+        pid: arguments.pid,
+        engine: arguments.engine,
+        destinations: u64::from(arguments.destinations),
+        sources: u64::from(arguments.sources),
+    })
+}
+
+fn is_color() -> bool {
+    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
 }

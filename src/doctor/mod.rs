@@ -3,14 +3,17 @@
 //! Limits are read by `fourtuple_meter::limits`; what they lead to is worked out here, from them and a question alone.
 //! A run that cannot succeed is refused by the same code.
 
+pub mod answer;
 mod clear;
 mod descriptors;
 #[cfg(test)]
 pub mod fixture;
 mod inputs;
+pub mod measured;
 pub mod memory;
 pub mod number;
 pub mod of_case;
+mod page;
 mod ports;
 pub mod question;
 mod queues;
@@ -18,9 +21,11 @@ pub mod read;
 pub mod refuse;
 mod remedy;
 mod rings;
+mod rows;
 pub mod rung;
 mod setting;
 mod tasks;
+pub mod text;
 
 pub use clear::Clearing;
 pub use question::{Binding, BytesSource, Connecting, EachBytes, Question, Serving, Takes};
