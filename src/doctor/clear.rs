@@ -46,7 +46,7 @@ fn turn(rung: &Rung) -> u32 {
 }
 
 fn left(rung: &Rung) -> Option<String> {
-    if rung.remedy.suffices {
+    if rung.remedy.now.is_some() && rung.remedy.suffices {
         return None;
     }
     let advice = rung.remedy.advice.as_deref();

@@ -70,40 +70,44 @@ fn more_memory(inputs: &Inputs, room: u64, each: u64) -> String {
     )
 }
 
-/// Memory of the control group: of all that the process is in, the one with the least room.
+/// Memory of the control group: of all that the process is in, the one with the least room. As much stays free as of the
+/// machine's, because a run stops its growth where either is near its end.
 pub fn of_group(inputs: &Inputs) -> Option<Rung> {
-    let each_bytes = &inputs.question.memory;
-    let each = each_bytes.charged_bytes.unwrap_or(each_bytes.bytes);
+    let memory = &inputs.question.memory;
+    let each = memory.charged_bytes.unwrap_or(memory.bytes);
+    let reserve = reserve_bytes(inputs.limits.machine.memory_bytes.known().copied());
     let groups = known(&inputs.limits.group.memory);
-    let tightest = groups
-        .as_ref()
-        .map(|groups| groups.iter().min_by_key(|group| left(group)));
+    let tightest = (groups.as_ref()).map(|groups| groups.iter().min_by_key(|group| left(group)));
     let allows = match tightest {
         Err(reason) => Allows::Unknown(reason.clone()),
         Ok(None) => Allows::Any("no group of the process has a limit".to_owned()),
         Ok(Some(_)) if each == 0 => takes_none(),
-        Ok(Some(group)) => Allows::Connections(fitting(left(group), each)),
+        Ok(Some(group)) => Allows::Connections(fitting(left(group).saturating_sub(reserve), each)),
     };
     let tightest = tightest.ok().flatten();
+    let file = tightest.map(|group| group.file.clone());
     Some(Rung {
         limit: limiter::MEMORY_GROUP,
         side: Side::Both,
         scope: Scope::Group,
         value: tightest.map(|group| bytes(group.limit_bytes)),
         used: tightest.map(|group| {
+            let (used, reserve) = (bytes(group.used_bytes), bytes(reserve));
             format!(
-                "{} used, {} B a connection",
-                bytes(group.used_bytes),
+                "{used} used, {reserve} stay free, {} B a connection",
                 count(each)
             )
         }),
         remedy: match (tightest, &allows) {
-            (Some(group), Allows::Connections(room)) => raise_group(inputs, group, *room, each),
+            (Some(group), Allows::Connections(room)) => {
+                let taken = inputs.target(*room).saturating_mul(each);
+                let there = group.used_bytes.saturating_add(reserve);
+                raise_group(inputs, group, taken.saturating_add(there))
+            }
             _ => Remedy::default(),
         },
         allows,
-        read_from: tightest
-            .map_or_else(|| inputs.process_file("cgroup"), |group| group.file.clone()),
+        read_from: file.unwrap_or_else(|| inputs.process_file("cgroup")),
         symptom: "the OOM killer, inside the group",
     })
 }
@@ -112,9 +116,7 @@ fn left(group: &GroupMemory) -> u64 {
     group.limit_bytes.saturating_sub(group.used_bytes)
 }
 
-fn raise_group(inputs: &Inputs, group: &GroupMemory, room: u64, each: u64) -> Remedy {
-    let taken = inputs.target(room).saturating_mul(each);
-    let needed = taken.saturating_add(group.used_bytes);
+fn raise_group(inputs: &Inputs, group: &GroupMemory, needed: u64) -> Remedy {
     if needed <= group.limit_bytes {
         return Remedy::advice("it is as high as it can be");
     }

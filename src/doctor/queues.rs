@@ -224,10 +224,8 @@ pub fn conntrack(inputs: &Inputs) -> Option<Rung> {
     })
 }
 
-/// Where the module is not there, its settings are not either, and the reason why they could not be read says so.
+/// Where nothing is followed there is no setting either, and the reason why it could not be read says so.
 fn nothing_followed(inputs: &Inputs) -> Option<String> {
-    let network = &inputs.limits.network;
-    let reason = network.conntrack_max.reason()?;
-    let is_looked_for = network.conntrack_max != fourtuple_spec::Reading::default();
-    is_looked_for.then(|| format!("no connection is followed: {reason}"))
+    let reason = inputs.limits.network.conntrack_max.reason()?;
+    reason.contains("follow").then(|| reason.to_owned())
 }

@@ -5,6 +5,7 @@ use super::number::{count, limit};
 use super::remedy::INT_MAX;
 use super::setting::Ceiling;
 use super::{Allows, Remedy, Rung, Scope, Side};
+use fourtuple_spec::limits::GroupTasks;
 use fourtuple_spec::{Reading, limiter};
 
 /// Ids below this one are not given out a second time.
@@ -124,15 +125,7 @@ pub fn of_group(inputs: &Inputs) -> Option<Rung> {
     };
     let tightest = tightest.ok().flatten();
     let remedy = match (&tightest, &allows) {
-        (Some(group), Allows::Connections(room)) => {
-            let needed = needed(inputs, inputs.target(*room), group.used);
-            Remedy {
-                now: (needed > group.limit).then(|| format!("echo {needed} > {}", group.file)),
-                suffices: true,
-                lasting: Some(format!("TasksMax={needed} in the service's unit")),
-                advice: None,
-            }
-        }
+        (Some(group), Allows::Connections(room)) => raise_group(inputs, group, *room),
         _ => Remedy::default(),
     };
     let file = tightest.as_ref().map(|group| group.file.clone());
@@ -147,6 +140,19 @@ pub fn of_group(inputs: &Inputs) -> Option<Rung> {
         symptom: SYMPTOM,
         remedy,
     })
+}
+
+fn raise_group(inputs: &Inputs, group: &GroupTasks, room: u64) -> Remedy {
+    let needed = needed(inputs, inputs.target(room), group.used);
+    if needed <= group.limit {
+        return Remedy::advice("it is as high as it can be");
+    }
+    Remedy {
+        now: Some(format!("echo {needed} > {}", group.file)),
+        suffices: true,
+        lasting: Some(format!("TasksMax={needed} in the service's unit")),
+        advice: None,
+    }
 }
 
 /// RLIMIT_NPROC: all tasks of the user count, and root of the machine is exempt.
@@ -192,15 +198,15 @@ fn raise_tasks(inputs: &Inputs, room: u64) -> Remedy {
     let needed = needed(inputs, inputs.target(room), tasks);
     Remedy {
         now: Some(match process.pid {
-            Some(pid) => format!("prlimit --pid {pid} --nproc={needed}:{needed}"),
-            None => format!("ulimit -u {needed}"),
+            Some(pid) => format!("prlimit --pid {pid} --nproc={needed}:"),
+            None => format!("ulimit -S -u {needed}"),
         }),
         suffices: true,
         lasting: Some(format!(
             "LimitNPROC={needed} in the service's unit, or `* - nproc {needed}` in \
              /etc/security/limits.d/90-connections.conf"
         )),
-        advice: Some("root may, beyond the hard limit".to_owned()),
+        advice: Some("beyond the hard limit root has to raise that one, too".to_owned()),
     }
 }
 

@@ -2,11 +2,585 @@
 
 use super::fixture::{client, limits, question, server};
 use super::*;
+use fourtuple_spec::Reading::{self, Known};
+use fourtuple_spec::limiter;
+use fourtuple_spec::limits::{GroupMemory, GroupTasks, Listener};
+use proptest::prelude::*;
+
+fn pair(wanted: impl Into<Option<u64>>) -> Question {
+    question(wanted.into(), Some(server()), Some(client()))
+}
+
+fn rung(question: Question, limits: &Limits, name: &str) -> Rung {
+    let mut rungs = examine(question, limits).rungs;
+    rungs.retain(|rung| rung.limit == name);
+    rungs.swap_remove(0)
+}
+
+fn with_server(change: impl FnOnce(&mut Serving)) -> Question {
+    let mut server = server();
+    change(&mut server);
+    question(Some(2_000), Some(server), Some(client()))
+}
+
+fn with_client(change: impl FnOnce(&mut Connecting)) -> Question {
+    let mut client = client();
+    change(&mut client);
+    question(Some(100_000), Some(server()), Some(client))
+}
+
+fn now(rung: &Rung) -> &str {
+    rung.remedy.now.as_deref().unwrap_or("")
+}
+
+fn advice(rung: &Rung) -> &str {
+    rung.remedy.advice.as_deref().unwrap_or("")
+}
+
+#[track_caller]
+fn assert_any(rung: &Rung, why: &str) {
+    match &rung.allows {
+        Allows::Any(reason) => assert!(reason.contains(why), "{reason}"),
+        allows => panic!("{}: {allows:?}", rung.limit),
+    }
+    assert_eq!(rung.remedy, Remedy::default());
+}
 
 #[test]
-fn the_binding_limit_is_on_top() {
-    let ladder = examine(question(None, Some(server()), Some(client())), &limits());
-    assert_eq!(ladder.rungs[0].limit, "RLIMIT_NOFILE");
-    assert_eq!(ladder.rungs[0].side, Side::Server);
-    assert_eq!(ladder.allows(), Some(1_024 - 3 - 4));
+fn counts_come_first_and_of_equals_the_servers() {
+    let mut limits = limits();
+    limits.machine.pid_max = Reading::default();
+    let question = with_server(|server| {
+        server.own_descriptors = 2;
+        server.has_threads = true;
+    });
+    let ladder = examine(question, &limits);
+    assert_eq!(ladder.rungs[0].name(), "RLIMIT_NOFILE of the server");
+    assert_eq!(ladder.rungs[1].name(), "RLIMIT_NOFILE of the client");
+    assert_eq!(ladder.allows(), Some(1_019));
+    let kinds = ladder.rungs.iter().map(|rung| match rung.allows {
+        Allows::Connections(_) => 0,
+        Allows::Unknown(_) => 1,
+        Allows::Other(_) => 2,
+        Allows::Any(_) => 3,
+    });
+    let kinds: Vec<i32> = kinds.collect();
+    assert!(kinds.is_sorted(), "{kinds:?}");
+    assert_eq!(kinds.iter().filter(|kind| **kind == 1).count(), 1);
+    assert_eq!(kinds.len(), RUNGS.len() - 1, "nothing is reserved");
+}
+
+#[test]
+fn descriptors_are_exact_and_the_command_is_for_both_sides() {
+    let name = limiter::DESCRIPTORS;
+    let of_server = rung(pair(2_000), &limits(), name);
+    assert_eq!(of_server.allows, Allows::Connections(1_017));
+    assert_eq!(now(&of_server), "ulimit -S -n 2007");
+    assert!(advice(&of_server).contains("no root is needed"));
+    assert_eq!(
+        of_server.refusal(2_000),
+        "RLIMIT_NOFILE of the server is 1,024 soft, 524,288 hard (3 open, 4 more before it begins): it allows 1,017 \
+         more connections, 2,000 are wanted: `ulimit -S -n 2007`; the hard limit allows it: no root is needed"
+    );
+    let of_four = rung(with_server(|server| server.processes = 4), &limits(), name);
+    assert_eq!(of_four.side, Side::Client, "it is the narrower one now");
+    let ladder = examine(with_server(|server| server.processes = 4), &limits());
+    let of_four = ladder
+        .rungs
+        .iter()
+        .find(|rung| rung.side == Side::Server)
+        .unwrap();
+    assert_eq!(of_four.allows, Allows::Connections(4 * 1_017));
+    let mut running = limits();
+    running.process.pid = Some(77);
+    assert_eq!(
+        now(&rung(pair(2_000), &running, name)),
+        "prlimit --pid 77 --nofile=2007:524288"
+    );
+    let slots = rung(
+        with_server(|server| server.takes = Takes::DirectSlot),
+        &limits(),
+        name,
+    );
+    assert_eq!(slots.side, Side::Client);
+}
+
+#[test]
+fn what_may_be_raised_is_bounded_by_nr_open() {
+    let mut limits = limits();
+    limits.process.descriptors_soft = Known(524_288);
+    let ladder = examine(pair(2_000_000), &limits);
+    let nr_open = rung(pair(2_000_000), &limits, limiter::NR_OPEN);
+    assert_eq!(nr_open.allows, Allows::Connections(1_048_576 - 7));
+    assert_eq!(now(&nr_open), "sysctl -w fs.nr_open=2000007");
+    let descriptors = rung(pair(2_000_000), &limits, limiter::DESCRIPTORS);
+    assert_eq!(now(&descriptors), "ulimit -n 2000007");
+    assert!(advice(&descriptors).contains("fs.nr_open has to be raised first: it is 1,048,576"));
+    let clearing = ladder.answer_commands();
+    assert_eq!(
+        clearing.commands.first().unwrap(),
+        "sysctl -w fs.nr_open=2000007"
+    );
+    assert_eq!(clearing.commands.last().unwrap(), "ulimit -n 2000007");
+    let mut commands = clearing.commands.clone();
+    commands.sort();
+    commands.dedup();
+    assert_eq!(commands.len(), clearing.commands.len(), "{commands:?}");
+    assert!(
+        clearing
+            .left
+            .iter()
+            .any(|left| left.starts_with("memory: no command"))
+    );
+    limits.process.user = Known(0);
+    let descriptors = rung(pair(2_000_000), &limits, limiter::DESCRIPTORS);
+    assert!(!descriptors.remedy.suffices && advice(&descriptors).contains("CAP_SYS_RESOURCE"));
+}
+
+#[test]
+fn files_count_at_both_ends_and_root_is_exempt() {
+    let files = rung(pair(500_000), &limits(), limiter::FILE_MAX);
+    assert_eq!(files.allows, Allows::Connections((800_000 - 2_000 - 6) / 2));
+    assert_eq!(now(&files), "sysctl -w fs.file-max=1002006");
+    assert_eq!(
+        files.remedy.lasting.as_deref(),
+        Some("fs.file-max = 1002006 in /etc/sysctl.d/90-connections.conf")
+    );
+    let mut root = limits();
+    root.process.capabilities = Known(u64::MAX);
+    assert_any(
+        &rung(pair(500_000), &root, limiter::FILE_MAX),
+        "root is exempt",
+    );
+    root.process.is_in_first_user_namespace = Known(false);
+    let confined = rung(pair(500_000), &root, limiter::FILE_MAX);
+    assert_eq!(confined.allows, files.allows);
+    assert!(advice(&confined).contains("outside of this user namespace"));
+}
+
+#[test]
+fn ports_are_for_each_pair_of_addresses_and_an_odd_one_is_luck() {
+    let of = |question, range: (u16, u16), reserved| {
+        let mut limits = limits();
+        limits.network.ports = Known(range);
+        limits.network.reserved_in_range = Known(reserved);
+        rung(question, &limits, limiter::PORT_RANGE)
+    };
+    let allowed = |question, range, reserved| of(question, range, reserved).allows;
+    let one = with_client(|_| ());
+    for (last, reserved, count) in [
+        (1_000, 0, 1),
+        (1_063, 0, 64),
+        (1_062, 0, 62),
+        (1_063, 11, 53),
+        (1_062, 1, 61),
+    ] {
+        let expected = Allows::Connections(count);
+        assert_eq!(allowed(one.clone(), (1_000, last), reserved), expected);
+    }
+    let bound = with_client(|client| client.binding = Binding::AtBind);
+    assert_eq!(allowed(bound, (1_000, 1_062), 11), Allows::Connections(52));
+    let three = with_client(|client| client.groups = Some(3));
+    assert_eq!(allowed(three, (1_000, 1_063), 11), Allows::Connections(159));
+    let many = with_client(|client| client.groups = None);
+    assert_any(&of(many, (1_000, 1_063), 0), "as many as it takes");
+    let each = |each| {
+        with_client(move |client| {
+            (client.groups, client.group_connections) = (Some(4), Some(each));
+        })
+    };
+    assert_eq!(
+        allowed(each(50), (1_000, 1_063), 0),
+        Allows::Connections(200)
+    );
+    assert_eq!(
+        allowed(each(65), (1_000, 1_063), 0),
+        Allows::Connections(64)
+    );
+    let never = with_client(|client| client.binding = Binding::Never);
+    assert_any(&of(never, (1_000, 1_063), 0), "picks no port");
+    let alone = question(None, Some(server()), None);
+    assert_any(&of(alone, (1_000, 1_063), 0), "share its one port");
+}
+
+#[test]
+fn a_range_is_widened_as_far_as_it_goes_and_then_destinations_help() {
+    let mut limits = limits();
+    let range = rung(pair(50_000), &limits, limiter::PORT_RANGE);
+    assert_eq!(
+        now(&range),
+        "sysctl -w net.ipv4.ip_local_port_range=\"1024 65535\""
+    );
+    assert!(range.remedy.suffices);
+    assert_eq!(advice(&range), "or use 2 destinations or sources");
+    let range = rung(pair(100_000), &limits, limiter::PORT_RANGE);
+    assert!(
+        !range.remedy.suffices && advice(&range).contains("64,512 ports"),
+        "{range:?}"
+    );
+    limits.network.ports = Known((500, 65_535));
+    let range = rung(pair(100_000), &limits, limiter::PORT_RANGE);
+    assert_eq!(range.remedy.now, None, "it is never made narrower");
+    limits.process.pid = Some(5);
+    limits.network.ports = Known((32_768, 60_999));
+    let range = rung(pair(50_000), &limits, limiter::PORT_RANGE);
+    assert!(now(&range).starts_with("nsenter --target 5 --net sysctl"));
+}
+
+#[test]
+fn a_listener_in_the_range_and_reserved_ports_take_theirs() {
+    let mut limits = limits();
+    let listener = |address: &str, waiting, backlog| Listener {
+        address: address.parse().unwrap(),
+        waiting,
+        backlog,
+    };
+    let listeners = ["127.0.0.1:40000", "[::]:40000", "127.0.0.1:80"];
+    limits.network.listeners = Known(listeners.map(|address| listener(address, 0, 9)).to_vec());
+    let range = rung(pair(None), &limits, limiter::PORT_RANGE);
+    assert_eq!(range.allows, Allows::Connections(28_231));
+    limits.network.reserved_in_range = Known(2);
+    let range = rung(pair(None), &limits, limiter::PORT_RANGE);
+    assert_eq!(range.allows, Allows::Connections(28_229));
+    let reserved = rung(pair(None), &limits, limiter::RESERVED_PORTS);
+    assert!(matches!(reserved.allows, Allows::Other(_)) && reserved.remedy.now.is_none());
+    limits.network.listeners = Known(vec![
+        listener("127.0.0.1:80", 5, 99),
+        listener("127.0.0.1:81", 3, 4),
+    ]);
+    let queue = rung(pair(None), &limits, limiter::ACCEPT_QUEUE);
+    assert_eq!(
+        queue.used.as_deref(),
+        Some("the fullest here is 127.0.0.1:81: 3 of 5 wait")
+    );
+}
+
+#[test]
+fn ended_connections_keep_their_ports_unless_those_are_used_again() {
+    let mut limits = limits();
+    limits.network.time_wait = Known(40);
+    assert_any(
+        &rung(pair(None), &limits, limiter::TIME_WAIT),
+        "tcp_tw_reuse",
+    );
+    limits.network.time_wait_reuse = Known(0);
+    let waiting = rung(pair(28_200), &limits, limiter::TIME_WAIT);
+    assert_eq!(waiting.allows, Allows::Connections(28_192));
+    assert_eq!(now(&waiting), "sysctl -w net.ipv4.tcp_tw_reuse=1");
+    assert!(waiting.remedy.suffices && waiting.used.unwrap().contains("at worst"));
+    limits.network.time_wait_reuse = Known(2);
+    let from_afar = question(None, None, Some(client()));
+    let waiting = rung(from_afar, &limits, limiter::TIME_WAIT);
+    assert_eq!(waiting.allows, Allows::Connections(28_192));
+    limits.network.time_wait = Known(0);
+    assert_any(
+        &rung(pair(None), &limits, limiter::TIME_WAIT),
+        "nothing is in TIME_WAIT",
+    );
+}
+
+#[test]
+fn a_queue_holds_one_more_than_its_length_where_nobody_accepts() {
+    let name = limiter::ACCEPT_QUEUE;
+    let accepting = rung(pair(2_000), &limits(), name);
+    assert!(matches!(&accepting.allows, Allows::Other(what) if what.ends_with("4,097")));
+    let holding =
+        |backlog| with_server(move |server| (server.accepts, server.backlog) = (false, backlog));
+    for (backlog, somaxconn, count) in [(5, 4_096, 6), (64, 16, 17), (0, 16, 1)] {
+        let mut limits = limits();
+        limits.network.somaxconn = Known(somaxconn);
+        let queue = rung(holding(backlog), &limits, name);
+        assert_eq!(queue.allows, Allows::Connections(count));
+        assert!(!queue.remedy.suffices && advice(&queue).contains("a backlog of 1,999"));
+    }
+    let mut limits = limits();
+    limits.network.somaxconn = Known(16);
+    let queue = rung(holding(4_096), &limits, name);
+    assert_eq!(now(&queue), "sysctl -w net.core.somaxconn=1999");
+    assert!(queue.remedy.suffices);
+}
+
+#[test]
+fn what_is_followed_counts_and_where_nothing_is_it_does_not() {
+    let mut limits = limits();
+    let followed = rung(pair(300_000), &limits, limiter::CONNTRACK);
+    assert_eq!(followed.allows, Allows::Connections(262_144 - 44));
+    assert_eq!(
+        now(&followed),
+        "sysctl -w net.netfilter.nf_conntrack_max=300044"
+    );
+    limits.network.conntrack_max = Known(0);
+    assert_any(
+        &rung(pair(None), &limits, limiter::CONNTRACK),
+        "0 is no limit",
+    );
+    limits.network.conntrack_max = Reading::Unknown("connections are not followed here".to_owned());
+    assert_any(
+        &rung(pair(None), &limits, limiter::CONNTRACK),
+        "not followed here",
+    );
+    limits.network.conntrack_max = Reading::Unknown("garbage".to_owned());
+    let unknown = rung(pair(None), &limits, limiter::CONNTRACK);
+    assert_eq!(unknown.allows, Allows::Unknown("garbage".to_owned()));
+}
+
+#[test]
+fn memory_keeps_its_reserve_in_the_machine_and_in_the_tightest_group() {
+    let mut limits = limits();
+    let reserve = memory::reserve_bytes(Some(8 << 30));
+    let memory = rung(pair(2_000_000), &limits, limiter::MEMORY);
+    assert_eq!(
+        memory.allows,
+        Allows::Connections(((6 << 30) - reserve) / 10_000)
+    );
+    assert!(memory.remedy.now.is_none() && advice(&memory).ends_with("are 19 GiB"));
+    assert_any(
+        &rung(pair(None), &limits, limiter::MEMORY_GROUP),
+        "no group",
+    );
+    let group = |file: &str, limit_bytes, used_bytes| GroupMemory {
+        file: file.to_owned(),
+        limit_bytes,
+        used_bytes,
+    };
+    limits.group.memory = Known(vec![
+        group("/a/memory.max", 2 << 30, 0),
+        group("/b/memory.max", 3 << 30, 2 << 30),
+    ]);
+    let mut question = pair(1_000_000);
+    question.memory.charged_bytes = Some(5_000);
+    let memory = rung(question, &limits, limiter::MEMORY_GROUP);
+    assert_eq!(
+        memory.allows,
+        Allows::Connections(((1 << 30) - reserve) / 5_000)
+    );
+    let needed = (2_u64 << 30) + reserve + 5_000_000_000;
+    assert_eq!(now(&memory), format!("echo {needed} > /b/memory.max"));
+    assert_eq!(memory.read_from, "/b/memory.max");
+}
+
+#[test]
+fn threads_bound_a_server_that_has_one_for_each_connection() {
+    let mut limits = limits();
+    let tasks = GroupTasks {
+        file: "/g/pids.max".to_owned(),
+        limit: 500,
+        used: 100,
+    };
+    limits.group.tasks = Known(vec![tasks]);
+    let threads = with_server(|server| server.has_threads = true);
+    // A server's own and a client's own are there, too.
+    for (name, count, command) in [
+        (limiter::THREADS_MAX, 63_000 - 200 - 2, ""),
+        (limiter::PID_MAX, 32_768 - 300 - 200 - 2, ""),
+        (limiter::PIDS_GROUP, 398, "echo 2102 > /g/pids.max"),
+        (limiter::PROCESSES, 30_000 - 50 - 2, ""),
+        (limiter::MAP_COUNT, 65_530 / 2, ""),
+    ] {
+        let of_threads = rung(threads.clone(), &limits, name);
+        assert_eq!(of_threads.allows, Allows::Connections(count), "{name}");
+        assert!(now(&of_threads).starts_with(command) && !now(&of_threads).is_empty());
+        assert_any(
+            &rung(pair(2_000), &limits, name),
+            "no connection has a thread",
+        );
+    }
+    limits.process.user = Known(0);
+    assert_any(
+        &rung(threads.clone(), &limits, limiter::PROCESSES),
+        "root is exempt",
+    );
+    let many = Question {
+        connections: Some(5_000_000),
+        ..threads
+    };
+    let ids = rung(many, &limits, limiter::PID_MAX);
+    assert_eq!(now(&ids), "sysctl -w kernel.pid_max=4194304");
+    assert!(!ids.remedy.suffices && advice(&ids).contains("cannot be more than 4,194,304"));
+}
+
+#[test]
+fn rings_are_refused_by_name_and_tables_by_their_slots() {
+    let slots = |rings_max| {
+        with_server(move |server| {
+            (server.takes, server.rings_max, server.slots_per_ring) =
+                (Takes::DirectSlot, rings_max, Some(600));
+        })
+    };
+    let mut limits = limits();
+    let table = rung(slots(Some(2)), &limits, limiter::DIRECT_TABLE);
+    assert_eq!(table.allows, Allows::Connections(1_200));
+    assert_eq!(advice(&table), "let a server have 4 rings: --rings-max 4");
+    assert_any(
+        &rung(slots(None), &limits, limiter::DIRECT_TABLE),
+        "as many rings",
+    );
+    assert_any(&rung(slots(None), &limits, limiter::IO_URING), "granted");
+    limits.process.descriptors_soft = Known(100);
+    let table = rung(slots(Some(2)), &limits, limiter::DIRECT_TABLE);
+    assert_eq!(table.allows, Allows::Connections(200));
+    limits.machine.io_uring = Reading::Unknown("EPERM".to_owned());
+    limits.machine.io_uring_disabled = Known(2);
+    let refused = rung(slots(None), &limits, limiter::IO_URING);
+    assert_eq!(
+        (&refused.allows, now(&refused)),
+        (
+            &Allows::Connections(0),
+            "sysctl -w kernel.io_uring_disabled=0"
+        )
+    );
+    assert!(refused.refusal(9).starts_with(
+        "io_uring of the server is refused (EPERM): it allows no more connections, 9 are wanted"
+    ));
+    assert_any(
+        &rung(pair(None), &limits, limiter::IO_URING),
+        "no connection needs a ring",
+    );
+}
+
+#[test]
+fn epoll_watches_bound_who_watches_and_the_rest_bounds_something_else() {
+    let mut limits = limits();
+    let watching = with_server(|server| server.watches = true);
+    let watches = rung(watching, &limits, limiter::EPOLL_WATCHES);
+    assert_eq!(watches.allows, Allows::Connections(1_800_000 - 2));
+    assert_any(
+        &rung(pair(None), &limits, limiter::EPOLL_WATCHES),
+        "does not watch",
+    );
+    for (name, words) in [
+        (limiter::TIME_WAIT_BUCKETS, "TIME_WAIT"),
+        (limiter::SYN_BACKLOG, "by cookies"),
+        (limiter::TCP_MEM, "734 MiB in all"),
+        (limiter::ORPHANS, "left to send"),
+        (limiter::HASH, "30.52 sockets a bucket with 1,000,000"),
+        (limiter::NETDEV_BACKLOG, "wait for a core"),
+        (limiter::LOCKED_MEMORY, "registered"),
+    ] {
+        let aside = rung(pair(1_000_000), &limits, name);
+        assert!(
+            matches!(&aside.allows, Allows::Other(what) if what.contains(words)),
+            "{aside:?}"
+        );
+    }
+    limits.process.capabilities = Known(1 << 14);
+    assert_any(
+        &rung(pair(None), &limits, limiter::LOCKED_MEMORY),
+        "CAP_IPC_LOCK",
+    );
+}
+
+#[test]
+fn of_unknown_limits_none_bounds_and_each_has_its_reason() {
+    let asked = with_server(|server| {
+        (server.takes, server.rings_max) = (Takes::DirectSlot, Some(1));
+        (server.watches, server.has_threads, server.accepts) = (true, true, false);
+    });
+    let ladder = examine(asked, &Limits::default());
+    assert_eq!(ladder.allows(), None);
+    assert_eq!(ladder.answer_commands(), Clearing::default());
+    let unknown =
+        |rung: &&Rung| matches!(&rung.allows, Allows::Unknown(reason) if !reason.is_empty());
+    assert_eq!(
+        ladder.rungs.iter().filter(unknown).count(),
+        ladder.rungs.len() - 1
+    );
+}
+
+/// The extremes, and what lies between.
+fn number() -> impl Strategy<Value = u64> {
+    prop_oneof![
+        Just(0),
+        Just(1),
+        Just(u64::MAX),
+        0..100_000_u64,
+        any::<u64>()
+    ]
+}
+
+fn any_limits() -> impl Strategy<Value = Limits> {
+    let reading = || prop_oneof![number().prop_map(Known), Just(Reading::default())];
+    let readings = prop::collection::vec(reading(), 16);
+    (readings, any::<(u16, u16)>(), any::<i64>()).prop_map(|(values, ports, entries)| {
+        let mut limits = limits();
+        let mut values = values.into_iter();
+        let (process, machine, network) = (
+            &mut limits.process,
+            &mut limits.machine,
+            &mut limits.network,
+        );
+        for target in [
+            &mut process.descriptors_soft,
+            &mut process.descriptors_hard,
+            &mut process.descriptors_open,
+            &mut process.tasks_of_user,
+            &mut process.capabilities,
+            &mut process.mappings,
+            &mut machine.nr_open,
+            &mut machine.file_max,
+            &mut machine.files_open,
+            &mut machine.tasks,
+            &mut machine.memory_available_bytes,
+            &mut network.somaxconn,
+            &mut network.conntrack,
+            &mut network.reserved_in_range,
+            &mut network.time_wait,
+            &mut network.sockets,
+        ] {
+            *target = values.next().unwrap_or_default();
+        }
+        network.ports = Known(ports);
+        network.hash_entries = Known(entries);
+        limits
+    })
+}
+
+fn any_question() -> impl Strategy<Value = Question> {
+    let numbers = prop::collection::vec(number(), 6);
+    let flags = any::<[bool; 6]>();
+    (numbers, flags, prop::option::of(number())).prop_map(|(numbers, flags, wanted)| {
+        let takes = if flags[0] {
+            Takes::DirectSlot
+        } else {
+            Takes::Descriptor
+        };
+        let server = Serving {
+            takes,
+            processes: numbers[0],
+            own_descriptors: numbers[1],
+            rings_max: flags[1].then_some(numbers[2]),
+            watches: flags[2],
+            has_threads: flags[3],
+            accepts: flags[4],
+            backlog: numbers[3],
+            ..server()
+        };
+        let client = Connecting {
+            groups: flags[5].then_some(numbers[4]),
+            group_connections: flags[0].then_some(numbers[5]),
+            ..client()
+        };
+        let mut question = question(wanted, Some(server), Some(client));
+        question.memory.bytes = numbers[5];
+        question
+    })
+}
+
+proptest! {
+    #[test]
+    fn nothing_stands_in_the_way_of_what_is_allowed(
+        question in any_question(), limits in any_limits(), wanted in number(),
+    ) {
+        let ladder = examine(question, &limits);
+        let is_allowed = ladder.allows().is_none_or(|allowed| allowed >= wanted);
+        prop_assert_eq!(ladder.obstacles(wanted).is_empty(), is_allowed);
+        for rung in &ladder.rungs {
+            prop_assert!(rung.refusal(wanted).contains("it allows"));
+        }
+        // Whatever stands in the way of what was asked has a command or a word.
+        let asked = ladder.question.connections.unwrap_or(0);
+        let clearing = ladder.answer_commands();
+        let has_words = !clearing.commands.is_empty() || !clearing.left.is_empty();
+        prop_assert_eq!(has_words, !ladder.obstacles(asked).is_empty());
+    }
 }
