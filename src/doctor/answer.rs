@@ -1,9 +1,10 @@
 //! What the doctor answers: the ladder of each end that was asked about, and all that it rests on.
 
 use super::measured::Ends;
+use super::of_case::question_of;
 use super::question::{Binding, Connecting, EachBytes, Question, Serving, Takes};
 use super::{Allows, Clearing, Ladder, Rung, examine};
-use fourtuple_spec::engine::Descriptors;
+use fourtuple_spec::plan::{CaseDefaults, CaseRequest};
 use fourtuple_spec::{Engine, Limits};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -60,7 +61,7 @@ impl Answer {
     /// Works it out.
     pub fn of(asked: Asked, limits: Limits, ends: &Ends) -> Self {
         let examined = |question: Question| examine(question, &limits);
-        let serving = serving(&asked);
+        let serving = serving(&asked, &limits);
         let mut direct = serving.clone();
         direct.takes = Takes::DirectSlot;
         direct.watches = false;
@@ -174,22 +175,31 @@ fn question(
     }
 }
 
-fn serving(asked: &Asked) -> Serving {
-    let engine = asked.engine.unwrap_or(Engine::Epoll);
-    Serving {
-        takes: match engine.profile().descriptors {
-            Descriptors::Direct => Takes::DirectSlot,
-            Descriptors::Process => Takes::Descriptor,
-        },
+/// One process, of the engine as a run would start it, or else a plain server with epoll.
+fn serving(asked: &Asked, limits: &Limits) -> Serving {
+    let of_engine = asked.engine.and_then(|engine| of_engine(engine, limits));
+    let serving = of_engine.unwrap_or(Serving {
+        takes: Takes::Descriptor,
         processes: 1,
-        own_descriptors: own_descriptors(asked, SERVER_DESCRIPTORS),
+        own_descriptors: SERVER_DESCRIPTORS,
         slots_per_ring: None,
         rings_max: None,
-        watches: watches(engine),
-        has_threads: engine == Engine::Threads,
+        watches: true,
+        has_threads: false,
         accepts: true,
         backlog: BACKLOG,
+    });
+    Serving {
+        processes: 1,
+        own_descriptors: own_descriptors(asked, serving.own_descriptors),
+        ..serving
     }
+}
+
+fn of_engine(engine: Engine, limits: &Limits) -> Option<Serving> {
+    let request = CaseRequest::new(engine, 1);
+    let case = request.resolve(&CaseDefaults::new(vec![0], vec![1]));
+    question_of(&case.ok()?, limits).server
 }
 
 fn connecting(asked: &Asked) -> Connecting {
@@ -207,29 +217,6 @@ fn own_descriptors(asked: &Asked, count: u64) -> u64 {
     match asked.pid {
         Some(_) => 0,
         None => count,
-    }
-}
-
-/// Whether an engine watches every connection by epoll.
-fn watches(engine: Engine) -> bool {
-    match engine {
-        Engine::Epoll
-        | Engine::EpollEt
-        | Engine::EpollInRing
-        | Engine::Mio
-        | Engine::Tokio
-        | Engine::TokioMulti
-        | Engine::Foreign => true,
-        Engine::Uring
-        | Engine::UringPoll
-        | Engine::UringHybrid
-        | Engine::Threads
-        | Engine::Monoio
-        | Engine::Glommio
-        | Engine::Compio
-        | Engine::Spin
-        | Engine::Stack
-        | Engine::Null => false,
     }
 }
 
@@ -263,6 +250,51 @@ fn last_number(command: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn asked(engine: Option<Engine>, pid: Option<u32>) -> Asked {
+        Asked {
+            connections: None,
+            server: true,
+            client: true,
+            pid,
+            engine,
+            destinations: 2,
+            sources: 3,
+        }
+    }
+
+    #[test]
+    fn every_engine_is_asked_about_as_a_run_would_start_it() {
+        let limits = Limits::default();
+        for profile in &fourtuple_spec::engine::PROFILES {
+            let serving = serving(&asked(Some(profile.engine), None), &limits);
+            let is_direct = profile.descriptors == fourtuple_spec::engine::Descriptors::Direct;
+            assert_eq!(
+                serving.takes == Takes::DirectSlot,
+                is_direct,
+                "{}",
+                profile.name
+            );
+            assert_eq!(serving.has_threads, profile.engine == Engine::Threads);
+            assert_eq!(serving.processes, 1);
+            assert!(serving.own_descriptors > 0, "{}", profile.name);
+        }
+        assert!(serving(&asked(None, None), &limits).watches);
+    }
+
+    #[test]
+    fn a_process_that_is_under_way_has_open_what_it_needs() {
+        for engine in [None, Some(Engine::Epoll)] {
+            let asked = asked(engine, Some(7));
+            assert_eq!(serving(&asked, &Limits::default()).own_descriptors, 0);
+            assert_eq!(connecting(&asked).own_descriptors, 0);
+        }
+    }
+
+    #[test]
+    fn each_pair_of_addresses_is_a_group() {
+        assert_eq!(connecting(&asked(None, None)).groups, Some(6));
+    }
 
     #[test]
     fn of_commands_that_differ_in_their_number_the_higher_one_is_given() {
