@@ -36,7 +36,7 @@ pub struct Claim {
 }
 
 /// The claims, in the order in which they are tried.
-pub const CLAIMS: [Claim; 6] = [
+pub static CLAIMS: [Claim; 6] = [
     server_ports::CLAIM,
     port_reuse::CLAIM,
     two_to_48::CLAIM,
@@ -50,8 +50,7 @@ pub const CLAIMS: [Claim; 6] = [
 /// # Errors
 /// A name that no claim has, in words, with the names that there are.
 pub fn chosen(ids: &[String]) -> Result<Vec<&'static Claim>, String> {
-    static ALL: [Claim; CLAIMS.len()] = CLAIMS;
-    let names: Vec<&str> = ALL.iter().map(|claim| claim.id).collect();
+    let names: Vec<&str> = CLAIMS.iter().map(|claim| claim.id).collect();
     if let Some(unknown) = ids.iter().find(|id| !names.contains(&id.as_str())) {
         let meant = nearest(unknown, &names)
             .map_or(String::new(), |name| format!(" (did you mean \"{name}\"?)"));
@@ -61,7 +60,7 @@ pub fn chosen(ids: &[String]) -> Result<Vec<&'static Claim>, String> {
         ));
     }
     let is_chosen = |claim: &&Claim| ids.is_empty() || ids.iter().any(|id| id == claim.id);
-    Ok(ALL.iter().filter(is_chosen).collect())
+    Ok(CLAIMS.iter().filter(is_chosen).collect())
 }
 
 /// Where a claim stands among all of them; those of another version of this program come last.

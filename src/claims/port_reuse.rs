@@ -107,7 +107,7 @@ fn figures(asked: u64, record: &Record, ends: &Ends) -> Vec<Figure> {
             Some(ends.four_tuples),
             "four-tuples",
         ),
-        count("their local ports", 1, Some(ends.local_ports), "ports"),
+        count("their local ports", 1, Some(ends.local_ports), "port"),
     ]
 }
 

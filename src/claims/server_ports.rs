@@ -142,12 +142,12 @@ fn figures(record: &Record, census: &Census) -> Vec<Figure> {
             Some(ends.sockets),
             "sockets",
         ),
-        count("local ports of those", 1, Some(ends.local_ports), "ports"),
+        count("local ports of those", 1, Some(ends.local_ports), "port"),
         count(
             "local addresses of those",
             1,
             Some(ends.local_addresses),
-            "addresses",
+            "address",
         ),
         count(
             "client addresses",

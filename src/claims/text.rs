@@ -12,9 +12,10 @@ use std::time::Duration;
 const INDENT: usize = 13;
 /// More lines of one piece of evidence are counted, not shown.
 const LINES_MOST: usize = 12;
-/// Columns of the longest name of a claim, and of the longest verdict.
+/// Columns of the longest name of a claim, of the longest verdict, and of the longest time.
 const NAMES: usize = 13;
-const VERDICTS: usize = 11;
+const VERDICTS: usize = 10;
+const TIMES: usize = 11;
 
 /// One claim, as soon as it is tried.
 pub fn claim_text(tried: &TriedClaim, paper: &Paper) -> String {
@@ -46,25 +47,24 @@ pub fn claim_text(tried: &TriedClaim, paper: &Paper) -> String {
     sheet.text.replace('\u{a0}', " ")
 }
 
-/// The verdicts of all of them, one a line.
+/// The verdicts of all of them, with why and how long it took.
 pub fn verdicts_text(claims: &[TriedClaim], paper: &Paper) -> String {
-    let mut text = format!(
-        "{:NAMES$}  {:VERDICTS$}  what decided\n",
-        "claim", "verdict"
+    let heading = format!(
+        "{:NAMES$} {:VERDICTS$} {:>TIMES$}  why",
+        "claim", "verdict", "took"
     );
-    text = paper.toned(text.trim_end(), Tone::Dim) + "\n";
+    let mut text = paper.toned(&heading, Tone::Dim) + "\n";
+    let start = NAMES + VERDICTS + TIMES + 4;
     for tried in claims {
-        let said = tried
-            .measured
-            .as_deref()
-            .filter(|_| tried.verdict != Verdict::NotRun);
-        let said = said.unwrap_or(&tried.why);
-        let start = NAMES + VERDICTS + 4;
-        let lines = wrapped(said, paper.width.saturating_sub(start).max(20));
+        let lines = wrapped(&tried.why, paper.width.saturating_sub(start).max(20));
         let verdict = padded(tried.verdict.name(), VERDICTS);
         let verdict = paper.toned(&verdict, tone(tried.verdict));
+        let took = seconds(tried.seconds);
         let first = lines.first().map_or("", String::as_str);
-        text.push_str(&format!("{:NAMES$}  {verdict}  {first}\n", tried.id));
+        text.push_str(&format!(
+            "{:NAMES$} {verdict} {took:>TIMES$}  {first}\n",
+            tried.id
+        ));
         for line in lines.iter().skip(1) {
             text.push_str(&format!("{:start$}{line}\n", ""));
         }
@@ -188,7 +188,7 @@ fn tone(verdict: Verdict) -> Tone {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::claims::{CLAIMS, Findings, count, not_run, number};
+    use crate::claims::{CLAIMS, Claim, Findings, count, not_run, number};
 
     const PAPER: Paper = Paper {
         width: 80,
@@ -202,7 +202,7 @@ mod tests {
             why: "because ".to_owned() + &"of this ".repeat(20),
             figures: vec![
                 count("connections", 10_000, Some(9_999), "connections"),
-                count("ports", 1, Some(1), "ports"),
+                count("ports", 1, Some(1), "port"),
                 number("time", None, Some(1.5), "s"),
                 number("bytes", Some(4e9), None, "B"),
             ],
@@ -212,7 +212,7 @@ mod tests {
             }],
             notes: vec!["a note\u{a0}here".to_owned()],
         };
-        CLAIMS[0].tried(findings, vec![0], 61.2)
+        named("server-ports").tried(findings, vec![0], 61.2)
     }
 
     #[test]
@@ -227,7 +227,7 @@ mod tests {
             "  claim      A server is not limited",
             "  verdict    refuted: because of this",
             "  figures    connections: 9,999 connections (predicted: 10,000 connections)\n",
-            "             ports: 1 ports, exactly as predicted\n",
+            "             ports: 1 port, exactly as predicted\n",
             "             time: 1.5 s\n",
             "             bytes: – (predicted: 4.00 GB)\n",
             "  evidence   The kernel's own words:\n               state   0\n",
@@ -264,14 +264,20 @@ mod tests {
 
     #[test]
     fn the_last_table_has_a_line_a_claim() {
-        let other = CLAIMS[1].tried(not_run("no namespaces"), Vec::new(), 0.0);
+        let other = named("port-reuse").tried(not_run("no namespaces"), Vec::new(), 0.0);
         let text = verdicts_text(&[tried(), other], &PAPER);
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(
-            lines[1],
-            "server-ports   refuted      9,999 of 10,000, which is one too few"
+        assert_eq!(lines[0], "claim         verdict           took  why");
+        assert!(
+            lines[1].starts_with("server-ports  refuted      1 min 1 s  because of this"),
+            "{text}"
         );
-        assert!(lines[2].ends_with("not run      no namespaces"), "{text}");
-        assert_eq!(lines.len(), 3);
+        let last = lines.last().unwrap();
+        assert_eq!(*last, "port-reuse    not run          0.0 s  no namespaces");
+        assert!(lines.iter().all(|line| line.chars().count() <= 80));
+    }
+
+    fn named(id: &str) -> &'static Claim {
+        CLAIMS.iter().find(|claim| claim.id == id).unwrap()
     }
 }

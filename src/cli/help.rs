@@ -186,8 +186,13 @@ Claims that are tried again there replace themselves, and the others stay.
 
 Claims:
   server-ports   a 16-bit port does not bound a server's connections
+  four-tuple     a connection is named by two addresses and two ports
+  client-ports   a client opens 65,535 connections at most
   port-reuse     one listening port, a socket of its own for each connection
   two-to-48      2^32 x 2^16 connections, in theory
+  descriptors    the limit on descriptors bounds a server
+  memory         memory is the practical limit
+  comfortable    hundreds of thousands of connections are comfortable
   descriptors    a descriptor a socket, so their limit bounds a server
   memory         memory is the practical limit
   comfortable    hundreds of thousands or millions are comfortable
