@@ -163,21 +163,19 @@ fn command(pid: Option<u32>, needed: u64, hard: Option<u64>) -> String {
 /// Who may, and what has to be raised first.
 fn of_whom(inputs: &Inputs, mut remedy: Remedy, needed: u64, hard: Option<u64>) -> Remedy {
     let process = &inputs.limits.process;
-    match hard {
-        Some(hard) if hard >= needed => {
-            return remedy.and("the hard limit allows it: no root is needed");
-        }
-        Some(hard) => remedy = remedy.and(format!("root may, the hard limit is {}", limit(hard))),
-        None => {}
+    if hard.is_some_and(|hard| hard >= needed) {
+        return remedy.and("the hard limit allows it: no root is needed");
     }
     let is_root = process.user.known() == Some(&0) && process.capabilities.known().is_some();
-    if process.pid.is_none() && is_root && !inputs.is_capable(CAP_SYS_RESOURCE) {
-        remedy.suffices = false;
-        remedy = remedy.and(
-            "but root lacks CAP_SYS_RESOURCE here: raise it from outside, share the connections out to more processes, \
-             or let them take slots of a ring's table (--engine uring)",
-        );
-    }
+    let is_powerless = process.pid.is_none() && is_root && !inputs.is_capable(CAP_SYS_RESOURCE);
+    remedy.suffices = !is_powerless;
+    remedy = remedy.and(match is_powerless {
+        true => {
+            "root lacks CAP_SYS_RESOURCE here, which it takes: raise the limit from outside, share the connections \
+             out to more processes, or let them take slots of a ring's table (--engine uring)"
+        }
+        false => "it is beyond the hard limit: root may",
+    });
     match inputs.limits.machine.nr_open.known() {
         Some(nr_open) if needed > *nr_open => remedy.and(format!(
             "{} has to be raised first: it is {}",

@@ -150,6 +150,7 @@ fn used(client: &Connecting, ports: &Ports) -> Option<String> {
     }
     match (client.binding, client.groups) {
         (Binding::AtBind, _) => parts.push("one range for all destinations".to_owned()),
+        (_, Some(1)) => parts.push("from one source to one destination".to_owned()),
         (_, Some(groups)) => parts.push(format!(
             "for each of {}",
             counted(
@@ -261,7 +262,7 @@ pub fn time_wait(inputs: &Inputs) -> Option<Rung> {
         used: matches!(allowed, Allows::Connections(_))
             .then(|| "at worst they are all towards the same destination".to_owned()),
         remedy: match &allowed {
-            Allows::Connections(room) => reuse(inputs, client, *room),
+            Allows::Connections(_) => reuse(inputs, client),
             _ => Remedy::default(),
         },
         allows: allowed,
@@ -292,20 +293,15 @@ fn after_wait(inputs: &Inputs, client: &Connecting, waiting: u64) -> Allows {
     }
 }
 
-fn reuse(inputs: &Inputs, client: &Connecting, room: u64) -> Remedy {
-    let target = inputs.target(room);
-    let enough = Ports::read(inputs).map(|ports| connections(client, ports.free(client.binding)));
+fn reuse(inputs: &Inputs, client: &Connecting) -> Remedy {
     let wait = "or wait a minute, or let the other side close first, or close by reset";
     if client.binding == Binding::AtBind {
         return Remedy::advice(format!(
             "net.ipv4.tcp_tw_reuse does not help where bind picks the port: {wait}"
         ));
     }
-    let remedy = set(inputs, "net.ipv4.tcp_tw_reuse", Scope::Network, "1");
-    Remedy {
-        suffices: enough.is_ok_and(|enough| enough.is_none_or(|enough| enough >= target)),
-        ..remedy.and(wait)
-    }
+    // How many ports there are is the range's own matter.
+    set(inputs, "net.ipv4.tcp_tw_reuse", Scope::Network, "1").and(wait)
 }
 
 /// net.ipv4.tcp_max_tw_buckets.
