@@ -9,18 +9,15 @@ use crate::environment;
 use crate::exit::{Ended, Exit};
 use crate::interrupt::Interrupt;
 use crate::output;
-use crate::publish::{self, write_whole};
+use crate::publish;
 use crate::store::{self, Store, SweepFile};
 use fourtuple_spec::claim::TRIAL_SCHEMA_VERSION;
 use fourtuple_spec::record::Host;
 use fourtuple_spec::{Environment, NetworkChoice, Trial, TriedClaim};
-use std::fs;
-use std::io::{self, ErrorKind, IsTerminal};
-use std::path::{Path, PathBuf};
+use std::io::{self, IsTerminal};
+use std::path::Path;
 use std::time::Instant;
 
-/// The verdicts of a directory.
-const TRIAL_FILE: &str = "trial.json";
 /// What [`SweepFile::plan_name`] is of a trial.
 const PLAN_NAME: &str = "claims";
 /// Columns of what is said, on a terminal that has them.
@@ -159,12 +156,7 @@ impl Session<'_> {
         let Some(directory) = &self.arguments.out else {
             return Ok(());
         };
-        let path = directory.join(TRIAL_FILE);
-        let mut text = serde_json::to_string_pretty(&self.merged()).map_err(anyhow::Error::from)?;
-        text.push('\n');
-        write_whole(&path, text.as_bytes()).map_err(|error| {
-            Ended::failed(format!("{} cannot be written: {error}", path.display()))
-        })
+        store::write_trial(directory, &self.merged())
     }
 
     fn merged(&self) -> Trial {
@@ -216,26 +208,7 @@ fn opened(
         )));
     }
     environment::keep(directory, environment)?;
-    Ok((Some(store), read_trial(directory)?))
-}
-
-fn read_trial(directory: &Path) -> Result<Option<Trial>, Ended> {
-    let path: PathBuf = directory.join(TRIAL_FILE);
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => {
-            let said = format!("{} cannot be read: {error}", path.display());
-            return Err(Ended::failed(said));
-        }
-    };
-    let trial: Trial = serde_json::from_str(&text).map_err(|error| {
-        Ended::failed(format!(
-            "{} is damaged, or of another version ({error}): choose another --out, or move it away",
-            path.display()
-        ))
-    })?;
-    Ok(Some(trial))
+    Ok((Some(store), store::read_trial(directory)?))
 }
 
 /// Figures of another kernel on the same hardware are another machine's.
