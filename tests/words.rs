@@ -145,15 +145,21 @@ fn too_little_memory_is_refused_beforehand_with_the_arithmetic() {
     // 825 GB: more than the machines that this runs on have.
     let words = ["run", "--engine", "epoll", "--connections", "100M"];
     let said = refused(1, words);
-    assert!(
-        said.contains("100000000 connections × 8251 B a pair = 768.43 GiB"),
-        "{said}"
-    );
-    assert!(said.contains("--force"), "{said}");
+    for part in [
+        "memory",
+        "8,251 B a connection",
+        "100,000,000 are wanted",
+        "--force",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
     let json = output(words.into_iter().chain(["--json"]));
     let record = record(&json);
     assert_eq!(record["outcome"], "error");
-    assert_eq!(record["limiter"], "memory");
+    // Where a process may have few descriptors, those that this one can start are fewer yet.
+    let narrowest = record["limiter"].as_str().unwrap();
+    assert!(["memory", "RLIMIT_NOFILE"].contains(&narrowest), "{record}");
+    assert!(record["phases_ns"].as_object().unwrap().is_empty());
     assert!(record["setup"]["connections_held"].is_null());
 }
 

@@ -2,6 +2,7 @@
 
 use crate::{Options, ServeError, keeper};
 use fourtuple_spec::record::Grant;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use std::net::{SocketAddr, TcpListener};
@@ -112,11 +113,20 @@ pub(crate) enum Accepted {
 /// cannot go on.
 pub(crate) fn accept(listener: impl AsFd) -> Result<Accepted, ServeError> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    match rustix::net::accept_with(listener, flags) {
+    match rustix::net::accept_with(&listener, flags) {
         Ok(connection) => Ok(Accepted::Connection(connection)),
         Err(Errno::AGAIN) => Ok(Accepted::Drained),
+        // The kernel looks for a free descriptor first, and for a connection only then.
+        Err(Errno::MFILE | Errno::NFILE) if !is_one_waiting(&listener) => Ok(Accepted::Drained),
         Err(errno) => accept_refused(errno).map(|()| Accepted::Gone),
     }
+}
+
+fn is_one_waiting(listener: &impl AsFd) -> bool {
+    let mut watched = [PollFd::new(listener, PollFlags::IN)];
+    let now = Timespec::default();
+    // What cannot be told is taken to be so: then the server ends, and names its limit.
+    poll(&mut watched, Some(&now)).map_or(true, |count| count > 0)
 }
 
 /// Whether the errno of an `accept` is the server's trouble, or only that connection's.

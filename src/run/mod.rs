@@ -152,6 +152,8 @@ struct Run<'a> {
     network: NetworkCounters,
     /// What had happened in the control group before the run.
     group: Option<GroupShortage>,
+    /// Sockets in TIME_WAIT before the first connection.
+    time_wait: Option<u64>,
     /// Where the servers listen, once they do.
     server_port: Option<u16>,
 }
@@ -182,6 +184,7 @@ impl<'a> Run<'a> {
             memory: None,
             network: NetworkCounters::default(),
             group: GroupShortage::read(),
+            time_wait: None,
             server_port: None,
         }
     }

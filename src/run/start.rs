@@ -187,6 +187,7 @@ impl Run<'_> {
     /// Reads what everything later is compared with.
     pub(super) fn take_baseline(&mut self) {
         self.network = self.network_counters();
+        self.time_wait = self.read_time_wait();
         self.memory = Some(self.look_at_memory());
     }
 }

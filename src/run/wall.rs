@@ -101,7 +101,7 @@ impl Run<'_> {
         };
         let ports = u64::from(high.saturating_sub(low)) + 1;
         let reserved = network.reserved_in_range.known().copied().unwrap_or(0);
-        let ended = self.time_wait().unwrap_or(0);
+        let ended = self.time_wait.unwrap_or(0);
         let held = failure.connections_held.unwrap_or(0);
         let held = u64::from(held.min(self.case.group_connections));
         if ended > 0 && held + ended >= ports.saturating_sub(reserved) {
@@ -127,15 +127,10 @@ impl Run<'_> {
         }
     }
 
-    /// Sockets in TIME_WAIT in the client's network, read of a process that lives there.
-    fn time_wait(&self) -> Option<u64> {
-        let own = std::process::id();
-        let processes = self.subjects.client_pids.iter();
-        let mut processes = processes.chain(&self.subjects.server_pids);
-        let of_run = processes.find_map(|&pid| fourtuple_meter::time_wait(pid));
-        match self.context.has_private_network(&self.case) {
-            true => of_run,
-            false => of_run.or_else(|| fourtuple_meter::time_wait(own)),
-        }
+    /// Sockets in TIME_WAIT in the client's network. To be read before the first connection: one that fails leaves some
+    /// of its own.
+    pub(super) fn read_time_wait(&self) -> Option<u64> {
+        let client = self.subjects.client_pids.first()?;
+        fourtuple_meter::time_wait(*client)
     }
 }
