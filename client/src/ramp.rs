@@ -34,6 +34,8 @@ struct Ramping<'a> {
     /// Since when no more are opened.
     ending_since: Option<Instant>,
     shortage: Option<Shortage>,
+    /// Why not all can be opened, where that is not the answer but the end of the run.
+    refusal: Option<LoadError>,
 }
 
 /// Memory was not enough for a connection.
@@ -66,25 +68,27 @@ impl<'a> Ramping<'a> {
             failed: 0,
             ending_since: None,
             shortage: None,
+            refusal: None,
         }
     }
 
-    /// Opens connections until there are all or enough, and none is on its way.
+    /// Opens connections until there are all or enough, and none is on its way. One that is refused ends it too, but
+    /// not before those on their way are open: only then is it known how many there are.
     fn grow(&mut self, progress: &mut dyn FnMut(u32) -> Growth) -> Result<(), LoadError> {
         while self.has_more() || self.in_flight() > 0 {
             while self.has_more() && self.in_flight() < self.load.case.connect_window {
-                self.open_next()?;
+                self.open_next();
             }
             let waited = self.load.rings.wait(Some(ASK)).map_err(LoadError::from);
             waited.or_else(|error| self.fall_short(self.next, error))?;
-            self.take_answers()?;
+            self.take_answers();
             self.blocks.reached(self.open);
             if progress(self.open) == Growth::Enough {
                 self.ending_since.get_or_insert_with(Instant::now);
             }
             self.check_end()?;
         }
-        Ok(())
+        self.refusal.take().map_or(Ok(()), Err)
     }
 
     fn has_more(&self) -> bool {
@@ -95,17 +99,16 @@ impl<'a> Ramping<'a> {
         self.next - self.open - self.failed
     }
 
-    fn open_next(&mut self) -> Result<(), LoadError> {
+    fn open_next(&mut self) {
         let index = self.next;
         match self.load.open(index) {
             Ok(()) => self.next += 1,
-            Err(error) => self.fall_short(index, error)?,
+            Err(error) => self.refuse(index, error),
         }
-        Ok(())
     }
 
     /// Takes what the connects have answered.
-    fn take_answers(&mut self) -> Result<(), LoadError> {
+    fn take_answers(&mut self) {
         for position in 0..self.load.rings.hot_count() {
             let ring_index = self.load.rings.hot(position);
             while let Some(event) = self.load.rings.ring(ring_index).pop() {
@@ -119,10 +122,17 @@ impl<'a> Ramping<'a> {
                 self.failed += 1;
                 let index = ring_index as u32 * self.load.slots_per_ring + slot.index();
                 let error = LoadError::connect(failure, self.load.target, index);
-                self.fall_short(index, error)?;
+                self.refuse(index, error);
             }
         }
-        Ok(())
+    }
+
+    /// Takes note of a connection that could not be opened: no more are begun.
+    fn refuse(&mut self, index: u32, error: LoadError) {
+        if let Err(error) = self.fall_short(index, error) {
+            self.ending_since.get_or_insert_with(Instant::now);
+            self.refusal.get_or_insert(error);
+        }
     }
 
     /// Where the case opens until memory is full, and that is what failed, the ramp is at its end.
@@ -148,6 +158,9 @@ impl<'a> Ramping<'a> {
             return Ok(());
         }
         let in_flight = self.in_flight();
+        if let Some(refusal) = self.refusal.take() {
+            return Err(refusal);
+        }
         Err(self.shortage.take().map_or_else(
             || {
                 LoadError::new(format!(
@@ -297,7 +310,7 @@ mod tests {
         });
         let mut ramping = Ramping::new(&mut load);
         for _ in 0..10 {
-            ramping.open_next().unwrap();
+            ramping.open_next();
         }
         for index in [8, 6, 9] {
             ramping
