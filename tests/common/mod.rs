@@ -2,6 +2,11 @@
 
 #![allow(dead_code)] // Each test file uses its own part of this.
 
+pub mod doctor;
+pub mod group;
+pub mod place;
+pub mod wall;
+
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::fs;
