@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 use std::ffi::{c_int, c_ulong};
 use std::io;
-use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -44,6 +44,29 @@ fn unshare(flags: UnshareFlags) -> rustix::io::Result<()> {
     // SAFETY: what makes `unshare` unsafe is CLONE_FILES, by which one thread's descriptors stop
     // being another's. The callers above ask for namespaces alone.
     unsafe { unshare_unsafe(flags) }
+}
+
+/// Has `bind` of an IPv4 socket to port 0 leave the port to `connect`, which knows the destination.
+pub fn bind_address_without_port(socket: BorrowedFd<'_>) -> rustix::io::Result<()> {
+    let one: c_int = 1;
+    // SAFETY: the descriptor is borrowed, so open, for the length of the call; the kernel reads the 4 bytes of `one`,
+    // which outlives it, and keeps no pointer to it.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_IP,
+            libc::IP_BIND_ADDRESS_NO_PORT,
+            (&raw const one).cast(),
+            size_of::<c_int>() as libc::socklen_t,
+        )
+    };
+    match result {
+        0 => Ok(()),
+        _ => {
+            let error = io::Error::last_os_error();
+            Err(rustix::io::Errno::from_io_error(&error).unwrap_or(rustix::io::Errno::IO))
+        }
+    }
 }
 
 /// `struct ifreq` of linux/if.h, as far as TUNSETIFF looks at it.

@@ -3,11 +3,14 @@
 //! A claim is a file: its words, its prediction, and how it is tried. What a claim is tried with is the [`Court`].
 
 mod census;
+mod client_ports;
 mod columns;
 mod comfortable;
 mod court;
 mod crowd;
 mod descriptors;
+pub mod experiment;
+mod four_tuple;
 mod memory;
 mod port_reuse;
 mod server_ports;
@@ -36,8 +39,10 @@ pub struct Claim {
 }
 
 /// The claims, in the order in which they are tried.
-pub static CLAIMS: [Claim; 6] = [
+pub static CLAIMS: [Claim; 8] = [
     server_ports::CLAIM,
+    four_tuple::CLAIM,
+    client_ports::CLAIM,
     port_reuse::CLAIM,
     two_to_48::CLAIM,
     descriptors::CLAIM,
