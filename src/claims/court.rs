@@ -113,21 +113,8 @@ impl<'a> Court<'a> {
         }
     }
 
-    /// Runs a case and keeps its record, whatever became of it.
-    pub fn run(&self, request: &CaseRequest) -> Result<Record, Halt> {
-        self.run_forced(request, false, None)
-    }
-
-    /// The same with somebody who looks at the processes once every connection is open and at rest.
-    pub fn run_watched(
-        &self,
-        request: &CaseRequest,
-        witness: &dyn Fn(&Subjects),
-    ) -> Result<Record, Halt> {
-        self.run_forced(request, false, Some(witness))
-    }
-
-    /// The same, though the doctor says that it cannot succeed: to see what it fails with.
+    /// Runs a case though the doctor says that it cannot succeed, to see what it fails with, and keeps its record,
+    /// whatever became of it.
     pub fn run_into_the_wall(&self, request: &CaseRequest) -> Result<Record, Halt> {
         self.run_forced(request, true, None)
     }
