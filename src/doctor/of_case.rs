@@ -199,10 +199,10 @@ fn watches(engine: Engine) -> bool {
 fn server_descriptors(case: &Case, engine: Engine) -> u64 {
     match (case.state, engine) {
         (Some(EndpointState::SendFull | EndpointState::FinWait2Held), _) => 2,
-        (_, Engine::Epoll | Engine::EpollEt | Engine::Mio) => 5,
-        (_, Engine::EpollInRing) => 6,
-        (_, Engine::Tokio | Engine::TokioMulti) => 7,
-        (_, Engine::Spin) => 4,
+        (_, Engine::Epoll | Engine::EpollEt | Engine::Mio) => 4,
+        (_, Engine::EpollInRing) => 5,
+        (_, Engine::Tokio | Engine::TokioMulti) => 6,
+        (_, Engine::Spin | Engine::Threads) => 3,
         (_, Engine::Stack) => 1,
         _ => 2,
     }

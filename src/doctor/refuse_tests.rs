@@ -47,10 +47,10 @@ fn the_last_table_is_exact() {
 
 #[test]
 fn descriptors_of_a_server_are_its_own_and_not_the_clients() {
-    let mut asked = request(Engine::Epoll, 92);
+    let mut asked = request(Engine::Epoll, 93);
     (asked.server_descriptors, asked.server_processes) = (Some(100), Some(1));
     assert_eq!(refused(&asked, &limits()), None);
-    asked.connections = 93;
+    asked.connections = 94;
     let refusal = refused(&asked, &limits()).unwrap();
     assert_eq!(refusal.limiter, limiter::DESCRIPTORS);
     asked.server_processes = None;

@@ -32,6 +32,12 @@ impl Advice {
         found.unwrap_or_else(|| panic!("no {limit}: {rungs:?}"))
     }
 
+    /// Whether the answer is no, and this limit is one that stands in the way.
+    pub fn is_no_for(&self, limit: &str) -> bool {
+        let obstacles = self.ladder["obstacles"].as_array().expect("obstacles");
+        self.status == Some(1) && obstacles.iter().any(|it| it["limit"] == limit)
+    }
+
     /// What is said of a limit that bounds something else than how many there are.
     pub fn bounds_otherwise(&self, limit: &str) -> &str {
         let rung = self.rung(limit);

@@ -75,8 +75,24 @@ pub fn set(name: &str, value: &str) {
 
 /// What becomes a program that has so many descriptors, and cannot raise them.
 pub fn with_descriptors(limit: u32) -> Vec<String> {
-    let script = format!("ulimit -n {limit} && exec \"$@\"");
-    ["sh", "-c", &script, "sh"].map(str::to_owned).to_vec()
+    without_inherited(&format!("ulimit -n {limit} && exec \"$@\""))
+}
+
+/// What becomes a program that has its standard streams open, and nothing that whoever started the tests left open.
+pub fn alone() -> Vec<String> {
+    without_inherited("exec \"$@\"")
+}
+
+fn without_inherited(script: &str) -> Vec<String> {
+    let close = "for fd in /proc/$$/fd/*; do fd=${fd##*/}; [ $fd -gt 2 ] && [ $fd -ne 255 ] && eval \"exec $fd>&-\"; done";
+    let script = format!("{close}; {script}");
+    // The shell that POSIX describes closes descriptors below 10 alone.
+    let shell = if std::path::Path::new("/bin/bash").exists() {
+        "bash"
+    } else {
+        "sh"
+    };
+    [shell, "-c", &script, shell].map(str::to_owned).to_vec()
 }
 
 /// The program, where such words lead to: none of them lead nowhere else.
