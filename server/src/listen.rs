@@ -5,6 +5,7 @@ use fourtuple_spec::record::Grant;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -116,10 +117,15 @@ pub(crate) fn accept(listener: impl AsFd) -> Result<Accepted, ServeError> {
     match rustix::net::accept_with(&listener, flags) {
         Ok(connection) => Ok(Accepted::Connection(connection)),
         Err(Errno::AGAIN) => Ok(Accepted::Drained),
-        // The kernel looks for a free descriptor first, and for a connection only then.
-        Err(Errno::MFILE | Errno::NFILE) if !is_one_waiting(&listener) => Ok(Accepted::Drained),
+        Err(errno) if is_for_nobody(&listener, &errno.into()) => Ok(Accepted::Drained),
         Err(errno) => accept_refused(errno).map(|()| Accepted::Gone),
     }
+}
+
+/// Whether an `accept` found no free descriptor while no connection is waiting: the kernel looks for a descriptor first.
+pub(crate) fn is_for_nobody(listener: &impl AsFd, error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    matches!(errno, Some(Errno::MFILE | Errno::NFILE)) && !is_one_waiting(listener)
 }
 
 fn is_one_waiting(listener: &impl AsFd) -> bool {
@@ -160,6 +166,16 @@ mod tests {
         assert!(!clamped.granted);
         assert!(clamped.reason.unwrap().contains("somaxconn = 128"));
         assert!(!backlog_grant(BACKLOG, None).granted);
+    }
+
+    #[test]
+    fn no_descriptor_is_missed_while_nobody_waits() {
+        let listener = listen("127.0.0.1:0".parse().unwrap(), false, 8).unwrap();
+        let none_left = Errno::MFILE.into();
+        assert!(is_for_nobody(&listener, &none_left));
+        assert!(!is_for_nobody(&listener, &Errno::NOMEM.into()));
+        let _peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        assert!(!is_for_nobody(&listener, &none_left));
     }
 
     #[test]

@@ -10,6 +10,7 @@
 //! nothing in mio's interface is there against it, and the example does nothing either.
 
 use crate::leftover::{Leftover, Sent, send};
+use crate::listen::is_for_nobody;
 use crate::tasks::{accept_failed, refused};
 use crate::watch::EVENTS_MAX;
 use crate::worker::{Serve, Worker, buffer_bytes};
@@ -100,6 +101,7 @@ impl PollServer {
             match self.listener.accept() {
                 Ok((stream, _)) => self.register(stream)?,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if is_for_nobody(&self.listener, &error) => return Ok(()),
                 Err(error) => accept_failed(&error)?,
             }
         }
