@@ -155,9 +155,9 @@ pub struct NetworkLimits {
     pub listeners: Reading<Vec<Listener>>,
     /// `ListenOverflows` since the namespace began: connections that found an accept queue full.
     pub listen_overflows: Reading<u64>,
-    /// `nf_conntrack_max`; unknown where nothing follows connections.
-    pub conntrack_max: Reading<u64>,
-    /// `nf_conntrack_count`.
+    /// `nf_conntrack_max`: 0 is no limit; `null` where nothing can follow connections, because there is no such setting.
+    pub conntrack_max: Reading<Option<u64>>,
+    /// `nf_conntrack_count`; 0 also where no rule of the firewall asks for connections to be followed.
     pub conntrack: Reading<u64>,
 }
 

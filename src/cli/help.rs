@@ -193,9 +193,6 @@ Claims:
   descriptors    the limit on descriptors bounds a server
   memory         memory is the practical limit
   comfortable    hundreds of thousands of connections are comfortable
-  descriptors    a descriptor a socket, so their limit bounds a server
-  memory         memory is the practical limit
-  comfortable    hundreds of thousands or millions are comfortable
 
 Examples:
   fourtuple claims

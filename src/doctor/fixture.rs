@@ -98,7 +98,7 @@ fn network() -> NetworkLimits {
         orphans: Known(0),
         listeners: Known(Vec::new()),
         listen_overflows: Known(0),
-        conntrack_max: Known(262_144),
+        conntrack_max: Known(Some(262_144)),
         conntrack: Known(44),
     }
 }

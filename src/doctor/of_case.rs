@@ -310,12 +310,9 @@ fn private_network(case: &Case, read: &NetworkLimits) -> NetworkLimits {
         orphans: read.orphans.clone(),
         listeners: Reading::Known(Vec::new()),
         listen_overflows: Reading::Known(0),
-        conntrack_max: Reading::Unknown(
-            "nothing follows connections in a network of its own".to_owned(),
-        ),
-        conntrack: Reading::Unknown(
-            "nothing follows connections in a network of its own".to_owned(),
-        ),
+        // A network of its own has no rules of a firewall.
+        conntrack_max: Reading::Known(None),
+        conntrack: Reading::Known(0),
     }
 }
 

@@ -198,34 +198,40 @@ fn look_up(inputs: &Inputs, buckets: u64) -> String {
 pub fn conntrack(inputs: &Inputs) -> Option<Rung> {
     let network = &inputs.limits.network;
     let followed = known(&network.conntrack);
+    let value = network.conntrack_max.clone();
+    let value = value.map(Option::unwrap_or_default);
     let ceiling = Ceiling {
         limit: limiter::CONNTRACK,
         side: Side::Both,
         scope: Scope::Machine,
-        value: &network.conntrack_max,
+        value: &value,
         used: followed
             .clone()
             .ok()
             .map(|followed| format!("{} followed", count(followed))),
-        room: known(&network.conntrack_max)
-            .and_then(|value| Ok(value.saturating_sub(followed.clone()?))),
-        exempt: (network.conntrack_max.known() == Some(&0)).then_some("0 is no limit"),
+        room: known(&value).and_then(|value| Ok(value.saturating_sub(followed.clone()?))),
+        exempt: match network.conntrack_max.known() {
+            Some(None) => Some("nothing follows connections here: the module is not loaded"),
+            Some(Some(0)) => Some("0 is no limit"),
+            _ => None,
+        },
         symptom: "silence, then ETIMEDOUT (\"nf_conntrack: table full, dropping packet\")",
         needed: &|target| target.saturating_add(followed.clone().unwrap_or(0)),
         most: INT_MAX,
     };
     let rung = ceiling.rung(inputs);
-    Some(match nothing_followed(inputs) {
-        Some(why) => Rung {
-            allows: Allows::Any(why),
-            ..rung
+    let is_idle = followed == Ok(0) && matches!(rung.allows, Allows::Connections(_));
+    Some(Rung {
+        value: rung.value.clone().filter(|_| network.conntrack_max.known() != Some(&None)),
+        allows: match is_idle {
+            // The count is 0 without a rule that asks for connections to be followed, and the setting is there all the same.
+            true => Allows::Other(
+                "how many connections a firewall may follow: it follows none now, so either no rule of it asks for that, or \
+                 nothing has been connected"
+                    .to_owned(),
+            ),
+            false => rung.allows.clone(),
         },
-        None => rung,
+        ..rung
     })
-}
-
-/// Where nothing is followed there is no setting either, and the reason why it could not be read says so.
-fn nothing_followed(inputs: &Inputs) -> Option<String> {
-    let reason = inputs.limits.network.conntrack_max.reason()?;
-    reason.contains("follow").then(|| reason.to_owned())
 }

@@ -309,19 +309,24 @@ fn what_is_followed_counts_and_where_nothing_is_it_does_not() {
         now(&followed),
         "sysctl -w net.netfilter.nf_conntrack_max=300044"
     );
-    limits.network.conntrack_max = Known(0);
+    limits.network.conntrack_max = Known(Some(0));
     assert_any(
         &rung(pair(None), &limits, limiter::CONNTRACK),
         "0 is no limit",
     );
-    limits.network.conntrack_max = Reading::Unknown("connections are not followed here".to_owned());
+    limits.network.conntrack_max = Known(None);
     assert_any(
         &rung(pair(None), &limits, limiter::CONNTRACK),
-        "not followed here",
+        "nothing follows connections",
     );
     limits.network.conntrack_max = Reading::Unknown("garbage".to_owned());
     let unknown = rung(pair(None), &limits, limiter::CONNTRACK);
     assert_eq!(unknown.allows, Allows::Unknown("garbage".to_owned()));
+    // Nobody follows anything now: what there may be rules for is not known, and it is said.
+    limits.network.conntrack_max = Known(Some(262_144));
+    limits.network.conntrack = Known(0);
+    let idle = rung(pair(None), &limits, limiter::CONNTRACK);
+    assert!(matches!(idle.allows, Allows::Other(ref words) if words.contains("none now")));
 }
 
 #[test]

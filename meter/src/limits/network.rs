@@ -32,8 +32,8 @@ pub fn network_limits() -> NetworkLimits {
         orphans: sockstat.parse_lines(sockstat::tcp_orphans),
         listeners: reading(sock_diag::listeners().map(fullest)),
         listen_overflows: Text::read("/proc/net/netstat").parse(listen_overflows),
-        conntrack_max: followed(&Text::sysctl("net.netfilter.nf_conntrack_max")),
-        conntrack: followed(&Text::sysctl("net.netfilter.nf_conntrack_count")),
+        conntrack_max: most_followed(&Text::sysctl("net.netfilter.nf_conntrack_max")),
+        conntrack: Text::sysctl("net.netfilter.nf_conntrack_count").number(),
     }
 }
 
@@ -80,12 +80,10 @@ fn listen_overflows(text: &str) -> Result<u64, String> {
 }
 
 /// Where connections are not followed, the module is not there, and neither are its files.
-fn followed(text: &Text) -> Reading<u64> {
-    match (text.number(), text.is_missing()) {
-        (Reading::Unknown(reason), true) => {
-            Reading::Unknown(format!("connections are not followed here: {reason}"))
-        }
-        (reading, _) => reading,
+fn most_followed(text: &Text) -> Reading<Option<u64>> {
+    match text.is_missing() {
+        true => Reading::Known(None),
+        false => text.number().map(Some),
     }
 }
 
@@ -156,17 +154,13 @@ mod tests {
     #[test]
     fn a_module_that_is_not_there_follows_no_connections() {
         let path = "/proc/sys/net/netfilter/nf_conntrack_max";
-        let absent = followed(&Text::absent(path, ErrorKind::NotFound));
-        let reason = absent.reason().unwrap();
-        assert!(
-            reason.starts_with("connections are not followed here: /proc/sys"),
-            "{reason}"
-        );
+        let absent = most_followed(&Text::absent(path, ErrorKind::NotFound));
+        assert_eq!(absent, Reading::Known(None));
         assert_eq!(
-            followed(&Text::of(path, "262144\n")),
-            Reading::Known(262_144)
+            most_followed(&Text::of(path, "262144\n")),
+            Reading::Known(Some(262_144))
         );
-        let garbage = followed(&Text::of(path, "x\n"));
+        let garbage = most_followed(&Text::of(path, "x\n"));
         assert!(garbage.reason().unwrap().starts_with(path), "{garbage:?}");
     }
 
