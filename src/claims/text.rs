@@ -2,8 +2,9 @@
 
 use crate::compare::{Paper, Tone};
 use crate::progress::in_words;
-use crate::publish::format::{self, whole};
+use crate::publish::format;
 use crate::publish::table::wrapped;
+use crate::publish::unit::shown;
 use fourtuple_spec::claim::{Evidence, Figure};
 use fourtuple_spec::{TriedClaim, Verdict};
 use std::time::Duration;
@@ -11,7 +12,9 @@ use std::time::Duration;
 /// Where the words of a line begin.
 const INDENT: usize = 13;
 /// More lines of one piece of evidence are counted, not shown.
-const LINES_MOST: usize = 12;
+const LINES_MOST: usize = 24;
+/// Where those lines begin: before the words, so that most tables fit.
+const EVIDENCE_INDENT: usize = 4;
 /// Columns of the longest name of a claim, of the longest verdict, and of the longest time.
 const NAMES: usize = 13;
 const VERDICTS: usize = 10;
@@ -110,32 +113,28 @@ impl Sheet<'_> {
     /// What a program printed keeps its spaces, unless it is wider than there is room.
     fn evidence(&mut self, name: &str, evidence: &Evidence) {
         self.words(name, &format!("{}:", evidence.what));
-        let room = self.room() - 2;
+        let room = self.paper.width.saturating_sub(EVIDENCE_INDENT).max(20);
         for line in evidence.lines.iter().take(LINES_MOST) {
             match line.chars().count() <= room {
-                true => self.line("", &format!("  {line}")),
-                false => {
-                    for part in wrapped(line, room) {
-                        self.line("", &format!("  {part}"));
-                    }
-                }
+                true => self.bare(line),
+                false => wrapped(line, room).iter().for_each(|part| self.bare(part)),
             }
         }
         let more = evidence.lines.len().saturating_sub(LINES_MOST);
         if more > 0 {
-            self.line("", &format!("  … and {}", format::counted(more, "line")));
+            self.bare(&format!("… and {}", format::counted(more, "line")));
         }
+    }
+
+    fn bare(&mut self, line: &str) {
+        self.text
+            .push_str(&format!("{:EVIDENCE_INDENT$}{line}\n", ""));
     }
 }
 
 /// A number with what was predicted of it.
 fn figure_words(figure: &Figure) -> String {
-    let value = |value: Option<f64>| {
-        value.map_or_else(
-            || format::MISSING.to_owned(),
-            |value| in_unit(value, &figure.unit),
-        )
-    };
+    let value = |value| shown(value, &figure.unit);
     let measured = value(figure.measured);
     let predicted = match (figure.predicted, figure.is_exact) {
         (None, _) => String::new(),
@@ -145,24 +144,6 @@ fn figure_words(figure: &Figure) -> String {
         (predicted, _) => format!(" (predicted: {})", value(predicted)),
     };
     format!("{}: {measured}{predicted}", figure.name)
-}
-
-fn in_unit(value: f64, unit: &str) -> String {
-    match unit {
-        "B" if value.abs() >= 1e6 => format::decimal_bytes(value),
-        "B" => format::bytes(value),
-        "ns" => format::duration_ns(value),
-        "ms" => format::duration_ns(value * 1e6),
-        "s" => format::duration_ns(value * 1e9),
-        "share" => format::percent(value),
-        _ => {
-            let number = match value.fract() == 0.0 || value.abs() >= 1_000.0 {
-                true => whole(value),
-                false => format!("{value:.2}"),
-            };
-            format!("{number} {unit}").trim_end().to_owned()
-        }
-    }
 }
 
 fn seconds(value: f64) -> String {
@@ -208,7 +189,7 @@ mod tests {
             ],
             evidence: vec![Evidence {
                 what: "The kernel's own words".to_owned(),
-                lines: (0..14).map(|line| format!("state   {line}")).collect(),
+                lines: (0..26).map(|line| format!("state   {line}")).collect(),
             }],
             notes: vec!["a note\u{a0}here".to_owned()],
         };
@@ -230,8 +211,8 @@ mod tests {
             "             ports: 1 port, exactly as predicted\n",
             "             time: 1.5 s\n",
             "             bytes: – (predicted: 4.00 GB)\n",
-            "  evidence   The kernel's own words:\n               state   0\n",
-            "               … and 2 lines\n",
+            "  evidence   The kernel's own words:\n    state   0\n",
+            "    … and 2 lines\n",
             "  note       a note here\n",
             "  took       1 min 1 s\n",
         ] {

@@ -104,4 +104,4 @@ pub use link::link;
 pub use report::{About, report, write_whole};
 pub use summary::summary;
 pub use table::table;
-pub use trial::trial_page;
+pub use trial::{trial_page, unit};

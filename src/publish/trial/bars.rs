@@ -7,7 +7,7 @@ use super::super::labels::text_width;
 use super::super::scale::{Scale, linear_ticks, log_bounds, log_ticks};
 use super::super::svg::{Anchor, Span, Stroke, Svg, WIDTH};
 use super::super::theme::Theme;
-use super::page::{in_unit, shown};
+use super::unit::{in_unit, shown};
 use fourtuple_spec::claim::Figure;
 use fourtuple_spec::{Engine, Trial, TriedClaim};
 

@@ -7,6 +7,7 @@ mod comfort;
 #[cfg(test)]
 pub mod fixture;
 mod page;
+pub mod unit;
 mod verdicts;
 
 pub use verdicts::table as verdict_table;

@@ -5,6 +5,7 @@ use super::super::format::{self, counted, memory_bytes};
 use super::super::markdown::{self, escape};
 use super::super::readme;
 use super::super::report::Picture;
+use super::unit::{seconds, shown};
 use super::verdicts;
 use fourtuple_spec::claim::{Evidence, Figure};
 use fourtuple_spec::record::Outcome;
@@ -111,43 +112,6 @@ fn agreement(figure: &Figure) -> &'static str {
     }
 }
 
-/// The same of a number that may be missing.
-pub(super) fn shown(value: Option<f64>, unit: &str) -> String {
-    value.map_or_else(|| format::MISSING.to_owned(), |value| in_unit(value, unit))
-}
-
-/// A number with its unit, as people read it.
-pub(super) fn in_unit(value: f64, unit: &str) -> String {
-    match unit {
-        "" => plain(value),
-        // A large sum is read in GB, what a connection takes to the byte.
-        "B" if value.abs() >= 1e6 => format::decimal_bytes(value),
-        "B" => format::bytes(value),
-        "ns" => format::duration_ns(value),
-        "ms" => format::duration_ns(value * 1e6),
-        "s" => seconds(value),
-        "share" => format::percent(value),
-        unit => format!("{} {unit}", plain(value)),
-    }
-}
-
-/// A count without decimals, anything else with three digits.
-fn plain(value: f64) -> String {
-    if value.fract() == 0.0 || value.abs() >= 1_000.0 {
-        format::whole(value)
-    } else {
-        format!("{value:.2}")
-    }
-}
-
-fn seconds(value: f64) -> String {
-    if value < 120.0 {
-        format::duration_ns(value * 1e9)
-    } else {
-        format!("{:.0} min {:.0} s", (value / 60.0).floor(), value % 60.0)
-    }
-}
-
 fn evidence(evidence: &Evidence) -> String {
     // A line of backticks in what a program printed would end the block.
     let lines = evidence.lines.join("\n").replace("```", "'''");
@@ -244,22 +208,5 @@ mod tests {
             assert!(text.contains(part), "{part:?} is missing from\n{text}");
         }
         assert_eq!(text.matches("**Measured.**").count(), 1, "one was not run");
-    }
-
-    #[test]
-    fn numbers_are_read_in_their_units() {
-        let words = [
-            in_unit(4_174.0, "B"),
-            in_unit(1.26e18, "B"),
-            in_unit(12.0, "ms"),
-            in_unit(0.703, "share"),
-            in_unit(1.5, ""),
-            in_unit(131.0, "s"),
-        ];
-        let words = words.map(|word| word.replace('\u{a0}', " "));
-        assert_eq!(
-            words,
-            ["4,174 B", "1.26 EB", "12 ms", "70 %", "1.50", "2 min 11 s"]
-        );
     }
 }
