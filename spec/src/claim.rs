@@ -16,6 +16,9 @@ pub enum Verdict {
     Refuted,
     /// It leaves out what decides whether it holds.
     Incomplete,
+    /// The experiment was made, and what came of it decides nothing: a count that was not met for another reason, a
+    /// difference that is as large as the noise, a run that broke off.
+    Inconclusive,
     /// The experiment could not be made here.
     NotRun,
 }
@@ -27,6 +30,7 @@ impl Verdict {
             Self::Confirmed => "confirmed",
             Self::Refuted => "refuted",
             Self::Incomplete => "incomplete",
+            Self::Inconclusive => "inconclusive",
             Self::NotRun => "not run",
         }
     }
@@ -83,6 +87,15 @@ pub struct TriedClaim {
     pub records: Vec<u32>,
     /// How long it took.
     pub seconds: f64,
+    /// When it was tried: RFC 3339, UTC. Claims of one trial may have been tried apart.
+    #[serde(default)]
+    pub tried_at: String,
+    /// The command line that tried it.
+    #[serde(default)]
+    pub command: Vec<String>,
+    /// Whether its million-sized form was run.
+    #[serde(default)]
+    pub is_full: bool,
 }
 
 /// Claims, tried together.
@@ -90,13 +103,13 @@ pub struct TriedClaim {
 pub struct Trial {
     /// [`TRIAL_SCHEMA_VERSION`].
     pub schema_version: u32,
-    /// When it began: RFC 3339, UTC.
+    /// When the first of its claims was tried: RFC 3339, UTC.
     pub started_at: String,
-    /// The command line that made it.
+    /// The command line that tried the last of them; each claim has its own.
     pub command: Vec<String>,
     /// The machine.
     pub host: Host,
-    /// Whether the million-sized forms were run.
+    /// Whether the million-sized forms of all of them were run.
     pub is_full: bool,
     /// How long all of it took.
     pub seconds: f64,

@@ -90,6 +90,9 @@ impl Claim {
             notes: findings.notes,
             records,
             seconds,
+            tried_at: String::new(),
+            command: Vec::new(),
+            is_full: false,
         }
     }
 }

@@ -17,7 +17,7 @@ const LINES_MOST: usize = 24;
 const EVIDENCE_INDENT: usize = 4;
 /// Columns of the longest name of a claim, of the longest verdict, and of the longest time.
 const NAMES: usize = 13;
-const VERDICTS: usize = 10;
+const VERDICTS: usize = 12;
 const TIMES: usize = 11;
 
 /// One claim, as soon as it is tried.
@@ -161,7 +161,7 @@ fn tone(verdict: Verdict) -> Tone {
     match verdict {
         Verdict::Confirmed => Tone::Good,
         Verdict::Refuted => Tone::Bad,
-        Verdict::Incomplete => Tone::Bold,
+        Verdict::Incomplete | Verdict::Inconclusive => Tone::Bold,
         Verdict::NotRun => Tone::Dim,
     }
 }

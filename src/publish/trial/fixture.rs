@@ -33,6 +33,9 @@ pub fn tried(id: &str, verdict: Verdict, figures: Vec<Figure>) -> TriedClaim {
         notes: vec!["Here alone.".to_owned()],
         records: Vec::new(),
         seconds: 3.4,
+        tried_at: "2026-01-09T10:00:00Z".to_owned(),
+        command: vec!["fourtuple".to_owned(), "claims".to_owned()],
+        is_full: false,
     }
 }
 
