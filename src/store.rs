@@ -81,6 +81,12 @@ impl Store {
     pub fn open(directory: &Path) -> Result<Self, Ended> {
         let path = directory.join(RECORDS_FILE);
         let cannot = |error: io::Error| cannot_write(&path, &error, 0);
+        if directory.exists() && !directory.is_dir() {
+            return Err(Ended::words(format!(
+                "{} is there and is no directory: choose another --out",
+                directory.display()
+            )));
+        }
         fs::create_dir_all(directory).map_err(cannot)?;
         let mut file = OpenOptions::new()
             .read(true)
@@ -209,12 +215,24 @@ pub fn read_trial(directory: &Path) -> Result<Option<Trial>, Ended> {
     let damaged = |error| Ended::failed(format!("{} is damaged: {error}", path.display()));
     let trial: Trial = serde_json::from_str(&text).map_err(damaged)?;
     match trial.schema_version {
-        TRIAL_SCHEMA_VERSION => Ok(Some(trial)),
+        TRIAL_SCHEMA_VERSION => Ok(Some(with_origins(trial))),
         other => Err(Ended::failed(format!(
             "{} has schema version {other}, and this program reads {TRIAL_SCHEMA_VERSION}",
             path.display()
         ))),
     }
+}
+
+/// What was written before each claim said by itself when and by what it was tried says it of all of them.
+fn with_origins(mut trial: Trial) -> Trial {
+    for tried in &mut trial.claims {
+        if tried.tried_at.is_empty() {
+            tried.tried_at.clone_from(&trial.started_at);
+            tried.command.clone_from(&trial.command);
+            tried.is_full = trial.is_full;
+        }
+    }
+    trial
 }
 
 /// Writes the verdicts of a directory, whole or not at all.
@@ -298,9 +316,11 @@ fn cannot_write(path: &Path, error: &io::Error, recorded: usize) -> Ended {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::claims::Findings;
     use crate::run::nothing_yet;
-    use fourtuple_spec::Engine;
     use fourtuple_spec::plan::{CaseDefaults, CaseRequest};
+    use fourtuple_spec::record::Host;
+    use fourtuple_spec::{Engine, TriedClaim};
 
     fn record() -> Record {
         let case = CaseRequest::new(Engine::Epoll, 1)
@@ -332,6 +352,27 @@ mod tests {
                 .unwrap()
                 .contains("not a record of this version")
         );
+    }
+
+    #[test]
+    fn claims_that_say_nothing_of_their_trial_have_what_it_says_of_all() {
+        let claim = |time: &str| TriedClaim {
+            tried_at: time.to_owned(),
+            ..crate::claims::CLAIMS[0].tried(Findings::default(), Vec::new(), 1.0)
+        };
+        let trial = with_origins(Trial {
+            schema_version: TRIAL_SCHEMA_VERSION,
+            started_at: "2026-01-09T00:00:00Z".to_owned(),
+            command: vec!["fourtuple".to_owned()],
+            host: Host::default(),
+            is_full: true,
+            seconds: 2.0,
+            claims: vec![claim(""), claim("2026-01-11T00:00:00Z")],
+        });
+        let (old, new) = (&trial.claims[0], &trial.claims[1]);
+        assert_eq!(old.tried_at, trial.started_at);
+        assert_eq!((&old.command, old.is_full), (&trial.command, true));
+        assert_eq!((&new.tried_at[..10], new.is_full), ("2026-01-11", false));
     }
 
     #[test]

@@ -106,6 +106,15 @@ pub fn not_run(why: impl Into<String>) -> Findings {
     }
 }
 
+/// The words of an experiment that was begun and did not get to its end.
+pub fn broken_off(why: &str) -> Findings {
+    Findings {
+        verdict: Verdict::Inconclusive,
+        why: format!("it was tried and broke off: {why}"),
+        ..Findings::default()
+    }
+}
+
 /// A count that has to be met exactly.
 pub fn count(name: &str, predicted: u64, measured: Option<u64>, unit: &str) -> Figure {
     Figure {
@@ -155,6 +164,15 @@ mod tests {
         );
         assert!(said.contains("server-ports, "), "{said}");
         assert!(!names(&["tides"]).unwrap_err().contains("did you mean"));
+    }
+
+    #[test]
+    fn what_broke_off_was_tried_and_decides_nothing() {
+        let findings = broken_off("epoll × 10 failed: it stopped");
+        let tried = CLAIMS[0].tried(findings, vec![3], 1.0);
+        assert_eq!(tried.verdict, Verdict::Inconclusive);
+        assert!(tried.why.contains("epoll × 10 failed: it stopped"));
+        assert_eq!((tried.measured, tried.records), (None, vec![3]));
     }
 
     #[test]

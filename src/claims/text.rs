@@ -248,13 +248,13 @@ mod tests {
         let other = named("port-reuse").tried(not_run("no namespaces"), Vec::new(), 0.0);
         let text = verdicts_text(&[tried(), other], &PAPER);
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[0], "claim         verdict           took  why");
+        assert_eq!(lines[0], "claim         verdict             took  why");
         assert!(
-            lines[1].starts_with("server-ports  refuted      1 min 1 s  because of this"),
+            lines[1].starts_with("server-ports  refuted        1 min 1 s  because of this"),
             "{text}"
         );
         let last = lines.last().unwrap();
-        assert_eq!(*last, "port-reuse    not run          0.0 s  no namespaces");
+        assert_eq!(*last, "port-reuse    not run            0.0 s  no namespaces");
         assert!(lines.iter().all(|line| line.chars().count() <= 80));
     }
 

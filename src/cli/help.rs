@@ -177,9 +177,12 @@ Examples:
 pub const CLAIMS_HELP: &str = "\
 A widely republished article explains why 65,535 is not the limit of TCP
 connections. Each of its statements is an experiment here, in a private network
-namespace: the prediction is fixed before, the verdict (confirmed, refuted,
-incomplete, or not run and why) rests on what was counted, and the evidence is
-printed with it. A refuted claim is an answer: the exit status is 0.
+namespace: the prediction is fixed before, the verdict rests on what was
+counted, and the evidence is printed with it. Besides confirmed and refuted, a
+claim is incomplete if it leaves out what decides whether it holds,
+inconclusive if it was tried and what came of it decides nothing, and not run
+if it could not be tried here. A refuted claim is an answer: the exit status
+is 0.
 
 With --out the records, the verdicts (trial.json) and a page are kept in DIR.
 Claims that are tried again there replace themselves, and the others stay.
@@ -247,6 +250,7 @@ mod tests {
             LOAD_HELP,
             REPORT_HELP,
             DOCTOR_HELP,
+            CLAIMS_HELP,
             COMPARE_HELP,
         ] {
             for line in text.lines() {

@@ -78,49 +78,75 @@ impl Session<'_> {
                 chosen.len(),
                 claim.id
             ));
-            let began = Instant::now();
-            let findings = match (claim.try_it)(self.court) {
-                Ok(findings) => findings,
-                Err(Halt::NotRun(why)) => claims::not_run(why),
-                Err(Halt::Broken(why)) => self.broken(why),
-                Err(Halt::Interrupted) => return Err(interrupted()),
-                Err(Halt::Failed(ended)) => return Err(ended),
-            };
-            let seconds = began.elapsed().as_secs_f64();
-            let tried = claim.tried(findings, self.court.take_kept(), seconds);
-            self.show(&claims::claim_text(&tried, &self.paper()))?;
+            let tried = self.try_one(claim)?;
+            let text = claims::claim_text(&tried, &self.paper());
+            self.trial.seconds += tried.seconds;
             self.trial.claims.push(tried);
-            self.trial.seconds += seconds;
-            self.keep()?;
+            // Kept before it is shown, and shown even if it cannot be kept.
+            let kept = self.keep();
+            self.show(&text).and(kept)?;
             if self.interrupt.is_set() {
-                return Err(interrupted());
+                return Err(self.interrupted());
             }
         }
         Ok(())
     }
 
-    fn broken(&mut self, why: String) -> Findings {
-        self.has_broken = true;
-        claims::not_run(why)
+    fn try_one(&mut self, claim: &Claim) -> Result<TriedClaim, Ended> {
+        let (tried_at, began) = (clock::now_rfc3339(), Instant::now());
+        let findings = self.findings((claim.try_it)(self.court))?;
+        let seconds = began.elapsed().as_secs_f64();
+        Ok(TriedClaim {
+            tried_at,
+            command: self.trial.command.clone(),
+            is_full: self.trial.is_full,
+            ..claim.tried(findings, self.court.take_kept(), seconds)
+        })
+    }
+
+    /// What is said of an experiment, whatever became of it.
+    fn findings(&mut self, result: Result<Findings, Halt>) -> Result<Findings, Ended> {
+        match result {
+            Ok(findings) => Ok(findings),
+            Err(Halt::NotRun(why)) => Ok(claims::not_run(why)),
+            Err(Halt::Broken(why)) => {
+                self.has_broken = true;
+                Ok(claims::broken_off(&why))
+            }
+            Err(Halt::Interrupted) => Err(self.interrupted()),
+            Err(Halt::Failed(ended)) => Err(ended),
+        }
+    }
+
+    fn interrupted(&self) -> Ended {
+        Ended::interrupted(match self.arguments.out {
+            Some(_) => "interrupted; what was tried is kept, and nothing is left running",
+            None => "interrupted; nothing is left running, and without --out nothing is kept",
+        })
     }
 
     /// Says what there is to be said at the end, whatever the end is.
     fn end(&self, result: Result<(), Ended>) -> Result<Exit, Ended> {
-        if self.trial.claims.is_empty() {
-            return result.map(|()| Exit::Done);
-        }
-        if result.is_ok() && self.arguments.json {
-            let line = serde_json::to_string(&self.trial).map_err(anyhow::Error::from)?;
-            output::print(format_args!("{line}\n"))?;
-        }
-        self.show(&claims::verdicts_text(&self.trial.claims, &self.paper()))?;
-        self.publish()?;
-        result?;
+        let printed = self.sum_up();
+        let published = self.publish();
+        ended(result, printed.and(published))?;
         match self.has_broken || self.court.has_broken() {
             false => Ok(Exit::Done),
             true => Err(Ended::failed(
                 "a run failed for no known reason: what was said of it above is no verdict",
             )),
+        }
+    }
+
+    /// Of a trial that ended early too: a program that reads this gets what was tried.
+    fn sum_up(&self) -> Result<(), Ended> {
+        if self.arguments.json {
+            let line = serde_json::to_string(&self.trial).map_err(anyhow::Error::from)?;
+            output::print(format_args!("{line}\n"))?;
+        }
+        match self.trial.claims.is_empty() {
+            true => Ok(()),
+            false => self.show(&claims::verdicts_text(&self.trial.claims, &self.paper())),
         }
     }
 
@@ -166,11 +192,14 @@ impl Session<'_> {
         }
     }
 
-    /// Draws the page from what is kept.
+    /// Draws the page from what is kept, if anything was tried.
     fn publish(&self) -> Result<(), Ended> {
         let Some(directory) = &self.arguments.out else {
             return Ok(());
         };
+        if self.trial.claims.is_empty() {
+            return Ok(());
+        }
         let records = self.court.records();
         let paths = publish::trial_page(directory, &self.merged(), &records)?;
         if let Some(page) = paths.first() {
@@ -180,8 +209,18 @@ impl Session<'_> {
     }
 }
 
-fn interrupted() -> Ended {
-    Ended::interrupted("interrupted; what was tried is kept, and nothing is left running")
+/// The first of two ends is the reason, and its exit status stands; what failed while it was reported is said beside
+/// it.
+fn ended(result: Result<(), Ended>, reported: Result<(), Ended>) -> Result<(), Ended> {
+    match (result, reported) {
+        (Err(first), Err(second)) => {
+            if let Some(message) = second.message {
+                output::say(format_args!("fourtuple: {message}"));
+            }
+            Err(first)
+        }
+        (result, reported) => result.and(reported),
+    }
 }
 
 /// Opens a directory for the records and verdicts of this machine, and gives back the verdicts that are in it.
@@ -220,23 +259,20 @@ fn is_same_machine(one: &Host, other: &Host) -> bool {
     parts(one) == parts(other)
 }
 
-/// Claims tried now in the place of those tried earlier; the others stay, and with them when it began and by which
-/// command.
+/// Claims tried now in the place of those tried earlier; the others stay, and each says when and by which command it
+/// was tried.
 fn merged(earlier: &Trial, now: &Trial) -> Trial {
     let is_again = |tried: &&TriedClaim| now.claims.iter().any(|new| new.id == tried.id);
     let kept = earlier.claims.iter().filter(|tried| !is_again(tried));
-    let kept: Vec<TriedClaim> = kept.cloned().collect();
-    if kept.is_empty() {
-        return now.clone();
-    }
-    let is_full = now.is_full && earlier.is_full;
-    let mut claims: Vec<TriedClaim> = kept.into_iter().chain(now.claims.iter().cloned()).collect();
+    let mut claims: Vec<TriedClaim> = kept.chain(&now.claims).cloned().collect();
     claims.sort_by_key(|tried| claims::place(&tried.id));
+    let first = claims.iter().map(|tried| &tried.tried_at).min();
     Trial {
+        started_at: first.unwrap_or(&now.started_at).clone(),
         seconds: claims.iter().map(|tried| tried.seconds).sum(),
-        is_full,
+        is_full: claims.iter().all(|tried| tried.is_full),
         claims,
-        ..earlier.clone()
+        ..now.clone()
     }
 }
 
@@ -245,14 +281,19 @@ mod tests {
     use super::*;
     use crate::claims::CLAIMS;
 
+    /// A trial by the command `first` is of the 1st of a month, any other of the 2nd.
     fn trial(command: &str, is_full: bool, claims: &[(usize, &str)]) -> Trial {
-        let tried = |&(index, why): &(usize, &str)| {
-            let claim: &Claim = &CLAIMS[index];
-            claim.tried(claims::not_run(why), Vec::new(), 2.0)
+        let day = if command == "first" { 1 } else { 2 };
+        let tried_at = format!("2026-01-0{day}T10:00:00Z");
+        let tried = |&(index, why): &(usize, &str)| TriedClaim {
+            tried_at: tried_at.clone(),
+            command: vec![command.to_owned()],
+            is_full,
+            ..CLAIMS[index].tried(claims::not_run(why), Vec::new(), 2.0)
         };
         Trial {
             schema_version: TRIAL_SCHEMA_VERSION,
-            started_at: String::new(),
+            started_at: tried_at.clone(),
             command: vec![command.to_owned()],
             host: Host::default(),
             is_full,
@@ -265,19 +306,41 @@ mod tests {
     fn a_claim_that_is_tried_again_replaces_itself_alone() {
         let earlier = trial("first", true, &[(0, "old"), (2, "old")]);
         let merged = merged(&earlier, &trial("second", false, &[(2, "new"), (1, "new")]));
-        let found: Vec<(&str, &str)> = merged
-            .claims
-            .iter()
-            .map(|tried| (tried.id.as_str(), tried.why.as_str()))
-            .collect();
+        let found = merged.claims.iter().map(|tried| {
+            let command = tried.command[0].as_str();
+            (tried.id.as_str(), tried.why.as_str(), command)
+        });
         let expected = [
-            (CLAIMS[0].id, "old"),
-            (CLAIMS[1].id, "new"),
-            (CLAIMS[2].id, "new"),
+            (CLAIMS[0].id, "old", "first"),
+            (CLAIMS[1].id, "new", "second"),
+            (CLAIMS[2].id, "new", "second"),
         ];
-        assert_eq!(found, expected);
-        assert_eq!(merged.command, ["first"]);
+        assert_eq!(found.collect::<Vec<_>>(), expected);
+        assert_eq!(merged.command, ["second"], "that of the last of them");
+        assert_eq!(
+            merged.started_at, earlier.started_at,
+            "that of the first of them"
+        );
         assert!(!merged.is_full && merged.seconds == 6.0);
+    }
+
+    #[test]
+    fn a_trial_is_full_once_all_of_its_claims_are() {
+        let earlier = trial("first", false, &[(0, "old"), (1, "old")]);
+        let half = merged(&earlier, &trial("second", true, &[(0, "new")]));
+        assert!(!half.is_full);
+        assert!(merged(&half, &trial("third", true, &[(1, "new")])).is_full);
+    }
+
+    #[test]
+    fn what_fails_while_an_end_is_reported_does_not_replace_it() {
+        let exit = |result: Result<(), Ended>| result.map_err(|ended| ended.exit);
+        let interrupted = || Err(Ended::interrupted("interrupted"));
+        let failed = || Err(Ended::failed("the page cannot be written"));
+        assert_eq!(exit(ended(interrupted(), failed())), Err(Exit::Interrupted));
+        assert_eq!(exit(ended(interrupted(), Ok(()))), Err(Exit::Interrupted));
+        assert_eq!(exit(ended(Ok(()), failed())), Err(Exit::Failed));
+        assert_eq!(exit(ended(Ok(()), Ok(()))), Ok(()));
     }
 
     #[test]

@@ -126,10 +126,9 @@ fn verdicts(measured: &Measured) -> String {
         return String::new();
     };
     format!(
-        "{}\nMade by `{}`, {}. Experiments, evidence and every run: [{link}]({link}/README.md).\n\n",
+        "{}\nMade by {}. Experiments, evidence and every run: [{link}]({link}/README.md).\n\n",
         trial::verdict_table(tried, Some(&measured.link)),
-        tried.command.join(" ").replace(['`', '\n'], " "),
-        tried.started_at.get(..10).unwrap_or(&tried.started_at),
+        trial::made_by(tried),
         link = measured.link,
     )
 }

@@ -22,6 +22,9 @@ const LOG_RATIO: f64 = 50.0;
 
 /// What the belief says.
 const BELIEF: f64 = 65_535.0;
+
+/// Beside numbers that come to less than this part of it, it says nothing.
+const BELIEF_PART: f64 = 0.1;
 const CONNECTIONS: &str = "connections";
 
 /// Draws the numbers that share the most common unit; `None` where they are few.
@@ -31,7 +34,6 @@ pub fn draw(trial: &Trial, tried: &TriedClaim, theme: &Theme) -> Option<String> 
         return None;
     }
     let unit = &figures[0].unit;
-    let has_belief = unit == CONNECTIONS;
     let mut values: Vec<f64> = figures
         .iter()
         .filter_map(|figure| figure.measured)
@@ -40,6 +42,7 @@ pub fn draw(trial: &Trial, tried: &TriedClaim, theme: &Theme) -> Option<String> 
     values.retain(|value| *value > 0.0);
     let greatest = values.iter().copied().max_by(f64::total_cmp)?;
     let least = values.iter().copied().min_by(f64::total_cmp)?;
+    let has_belief = unit == CONNECTIONS && greatest > BELIEF * BELIEF_PART;
     let greatest = if has_belief {
         greatest.max(BELIEF)
     } else {
@@ -49,7 +52,7 @@ pub fn draw(trial: &Trial, tried: &TriedClaim, theme: &Theme) -> Option<String> 
     let mut svg = Svg::new(theme);
     svg.height = bottom + 84.0;
     let title = format!("{}: {}", tried.id, tried.verdict.name());
-    let subtitle = subtitle(trial, unit);
+    let subtitle = subtitle(trial, tried, unit);
     frame::heading(&mut svg, &title, &subtitle);
     let names = figures.iter().map(|figure| text_width(&figure.name, SMALL));
     let left = MARGIN + names.fold(60.0, f64::max).min(420.0) + 12.0;
@@ -86,12 +89,12 @@ fn of_one_unit(figures: &[Figure]) -> Vec<&Figure> {
     measured().filter(|figure| figure.unit == unit).collect()
 }
 
-fn subtitle(trial: &Trial, unit: &str) -> String {
+fn subtitle(trial: &Trial, tried: &TriedClaim, unit: &str) -> String {
     let parts = [
         facts::kernel(&trial.host),
         facts::processor(&trial.host),
         Some(unit.to_owned()).filter(|unit| !unit.is_empty()),
-        trial.started_at.get(..10).map(str::to_owned),
+        tried.tried_at.get(..10).map(str::to_owned),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(" · ")
 }
@@ -217,6 +220,10 @@ mod tests {
             }
             assert!(!chart.contains(">bytes<"));
         }
+        tried.figures[2].measured = Some(16.0);
+        let small = draw(&trial, &tried, &LIGHT).unwrap();
+        assert!(small.contains(">3,999<") && !small.contains("65,535"));
+        assert!(!small.contains("believed"), "{small}");
         tried.figures.truncate(2);
         assert!(
             draw(&trial, &tried, &LIGHT).is_none(),

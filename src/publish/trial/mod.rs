@@ -6,10 +6,12 @@ mod bars;
 mod comfort;
 #[cfg(test)]
 pub mod fixture;
+mod origin;
 mod page;
 pub mod unit;
 mod verdicts;
 
+pub use origin::of_all as made_by;
 pub use verdicts::table as verdict_table;
 
 use super::report::{Picture, picture, write_files};

@@ -6,7 +6,7 @@ use super::super::markdown::{self, escape};
 use super::super::readme;
 use super::super::report::Picture;
 use super::unit::{seconds, shown};
-use super::verdicts;
+use super::{origin, verdicts};
 use fourtuple_spec::claim::{Evidence, Figure};
 use fourtuple_spec::record::Outcome;
 use fourtuple_spec::{Record, Trial, TriedClaim};
@@ -17,14 +17,14 @@ statements, in other words, is an experiment: what it should give was written do
 machine, and the verdict is what came of it.";
 
 const READING: &str = "**Confirmed** and **refuted** mean what they say, for Linux and for this machine. \
-**Incomplete** is a statement that leaves out what decides whether it holds. **Not run** could not be tried here, and \
-says why.";
+**Incomplete** is a statement that leaves out what decides whether it holds. **Inconclusive** was tried, and what came \
+of it decides nothing. **Not run** could not be tried here, and says why.";
 
 /// The whole page.
 pub fn page(trial: &Trial, pictures: &[Option<Picture>], records: &[Record]) -> String {
     let mut text = format!(
         "# The article on trial\n\n{INTRODUCTION}\n\n{READING}\n\n{}",
-        made_by(trial, records)
+        made(trial, records)
     );
     text.push_str(&verdicts::table(trial, None));
     text.push('\n');
@@ -35,7 +35,7 @@ pub fn page(trial: &Trial, pictures: &[Option<Picture>], records: &[Record]) -> 
     text
 }
 
-fn made_by(trial: &Trial, records: &[Record]) -> String {
+fn made(trial: &Trial, records: &[Record]) -> String {
     let machine = [
         facts::kernel(&trial.host),
         facts::processor(&trial.host),
@@ -44,10 +44,9 @@ fn made_by(trial: &Trial, records: &[Record]) -> String {
     ];
     let machine: Vec<String> = machine.into_iter().flatten().collect();
     format!(
-        "Made by `{}`, {}, on {}, in {} of experiments: {}. This text, its tables and its charts are generated from \
+        "Made by {}, on {}, in {} of experiments: {}. This text, its tables and its charts are generated from \
          `trial.json` and `records.jsonl` beside it.\n\n",
-        trial.command.join(" ").replace(['`', '\n'], " "),
-        trial.started_at.get(..10).unwrap_or(&trial.started_at),
+        origin::of_all(trial),
         escape(&machine.join(" · ")),
         seconds(trial.claims.iter().map(|tried| tried.seconds).sum()),
         counted(records.len(), "run"),
@@ -124,7 +123,11 @@ fn took(tried: &TriedClaim) -> String {
         [only] => format!("; record {only}"),
         [first, .., last] => format!("; records {first} to {last}"),
     };
-    format!("*Took {}{records}.*\n\n", seconds(tried.seconds))
+    format!(
+        "*Tried by {}; took {}{records}.*\n\n",
+        origin::of_one(tried),
+        seconds(tried.seconds)
+    )
 }
 
 /// Every run, so that none is passed over.
@@ -169,8 +172,8 @@ fn runs(trial: &Trial, records: &[Record]) -> String {
     });
     let rows: Vec<Vec<String>> = rows.collect();
     format!(
-        "## Every run\n\nIn the order of `records.jsonl`. Runs of an experiment that was made again later belong to no \
-         claim.\n\n{}",
+        "## Every run\n\nIn the order of `records.jsonl`. Runs of an experiment that was interrupted, or made again \
+         later, belong to no claim.\n\n{}",
         markdown::words(&headings.map(str::to_owned), &rows)
     )
 }
@@ -201,7 +204,7 @@ mod tests {
             "| at once | – | 100,000 connections |  |",
             "Lines of /proc/net/tcp:\n\n```text\n0100007F:0007 \'\'\'\n```",
             "- Here alone.",
-            "*Took 3.4 s; record 1.*",
+            "*Tried by `fourtuple claims`, 2026-01-09; took 3.4 s; record 1.*",
             "| 0 | – | epoll × 10 | ok |",
             "| 1 | client-ports | epoll × 2000 | error |",
         ] {
