@@ -3,9 +3,10 @@
 use crate::memory::own_cgroup;
 use crate::{cgroup, proc_files, sockstat};
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 
-/// Enough for the first rows, of 150 bytes each: one read builds no more of the list than it takes.
+/// Enough for the first rows, of 150 bytes each. One read brings a page of them at most, and the kernel makes no more
+/// of the list than is read.
 const FIRST_ROWS_BYTES: usize = 64 * 1024;
 const LISTEN: &str = "0A";
 
@@ -19,12 +20,34 @@ pub fn time_wait(pid: u32) -> Option<u64> {
 /// `None` if none is found. The kernel lists listeners before all other sockets, and only the first few hundred are
 /// looked at.
 pub fn waiting_to_be_accepted(pid: u32, port: u16) -> Option<u64> {
+    let mut file = File::open(format!("/proc/{pid}/net/tcp")).ok()?;
+    waiting(&listeners(&mut file).ok()?, port)
+}
+
+/// Reads rows until one is of no listener, there are no more, or they are enough.
+fn listeners(table: &mut impl Read) -> io::Result<String> {
     let mut rows = vec![0; FIRST_ROWS_BYTES];
-    let length = File::open(format!("/proc/{pid}/net/tcp"))
-        .ok()?
-        .read(&mut rows)
-        .ok()?;
-    waiting(&String::from_utf8_lossy(&rows[..length]), port)
+    let mut length = 0;
+    while length < rows.len() && !is_past_listeners(&rows[..length]) {
+        match table.read(&mut rows[length..])? {
+            0 => break,
+            bytes => length += bytes,
+        }
+    }
+    Ok(String::from_utf8_lossy(&rows[..length]).into_owned())
+}
+
+/// Whether a whole row, after that of the titles, has another state.
+fn is_past_listeners(rows: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(rows);
+    let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+    let state = |row: &str| {
+        row.split_ascii_whitespace()
+            .nth(3)
+            .map(|state| state == LISTEN)
+    };
+    let is_listener = |row| state(row).unwrap_or(false);
+    whole.lines().skip(1).any(|row| !is_listener(row))
 }
 
 fn waiting(table: &str, port: u16) -> Option<u64> {
@@ -95,6 +118,27 @@ mod tests {
         assert_eq!(waiting(TABLE, 7), Some(0x3f));
         assert_eq!(waiting(TABLE, 22), Some(0xfff));
         assert_eq!(waiting(TABLE, 9), None);
+    }
+
+    #[test]
+    fn pages_are_read_until_a_row_is_of_no_listener() {
+        let page = |state: &str, rows| {
+            let row = format!(
+                "   0: 00000000:0007 00000000:0000 {state} 00000000:00000001 00:00000000\n"
+            );
+            row.repeat(rows)
+        };
+        let title = TABLE.lines().next().unwrap().to_owned() + "\n";
+        // Each part is a read of its own, and rows are whole as the kernel hands them on.
+        let pages = [title + &page("0A", 20), page("0A", 20), page("01", 20)];
+        let never = "it was not to be read".to_owned();
+        let [first, second, third] = pages.each_ref().map(|page| page.as_bytes());
+        let mut table = first.chain(second).chain(third).chain(never.as_bytes());
+        let read = listeners(&mut table).unwrap();
+        assert_eq!(waiting(&read, 7), Some(40));
+        assert_eq!(read, pages.concat());
+        let listeners_alone = listeners(&mut first.chain(second)).unwrap();
+        assert_eq!(waiting(&listeners_alone, 7), Some(40));
     }
 
     #[test]
