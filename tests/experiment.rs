@@ -34,7 +34,7 @@ fn answer(request: &Value) -> Option<Value> {
         .unwrap();
     child.wait().unwrap();
     let answer: Value = serde_json::from_str(&text).unwrap();
-    if let Some(reason) = answer["failed"].as_str() {
+    if let Some(reason) = answer["refused"].as_str() {
         assert!(
             reason.contains("unshare")
                 || reason.contains("user.max")
@@ -43,7 +43,11 @@ fn answer(request: &Value) -> Option<Value> {
         );
         return None;
     }
-    Some(answer["done"].clone())
+    Some(answer)
+}
+
+fn done(request: &Value) -> Option<Value> {
+    Some(answer(request)?["done"].clone())
 }
 
 fn request(source: &Value, destinations: u8) -> Value {
@@ -74,7 +78,7 @@ fn opened(done: &Value) -> Vec<u64> {
 #[test]
 fn a_range_of_n_ports_gives_n_connections_to_each_destination() {
     for source in [json!("kernel"), json!({ "port-at-connect": "127.0.0.1" })] {
-        let Some(done) = answer(&request(&source, 3)) else {
+        let Some(done) = done(&request(&source, 3)) else {
             return;
         };
         assert_eq!(opened(&done), [PORTS; 3], "{source}");
@@ -92,12 +96,22 @@ fn a_range_of_n_ports_gives_n_connections_to_each_destination() {
 
 #[test]
 fn bind_to_port_0_brings_one_range_for_all_destinations() {
-    let Some(done) = answer(&request(&json!({ "port-at-bind": "127.0.0.1" }), 3)) else {
+    let Some(done) = done(&request(&json!({ "port-at-bind": "127.0.0.1" }), 3)) else {
         return;
     };
     assert_eq!(opened(&done), [PORTS, 0, 0]);
     let refusal = json!({ "step": "bind", "errno": "EADDRINUSE" });
     assert_eq!(done["attempts"][2]["refusal"], refusal);
+}
+
+#[test]
+fn what_breaks_off_is_told_from_what_is_refused() {
+    let mut request = request(&json!("kernel"), 1);
+    request["attempts"][0]["destination"] = json!("127.0.0.1:7002");
+    let Some(answer) = answer(&request) else {
+        return;
+    };
+    assert_eq!(answer["failed"], "nobody listens on 7002", "{answer}");
 }
 
 #[test]

@@ -10,9 +10,10 @@ use fourtuple_spec::Census;
 use fourtuple_spec::census::Ends;
 use fourtuple_spec::limits::Listener;
 use rustix::io::{Errno, retry_on_intr};
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketType, netlink};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketType, netlink, sockopt};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const NLMSG_ERROR: u16 = 2;
@@ -24,6 +25,8 @@ const HEADER_BYTES: usize = 16;
 const SOCKET_BYTES: usize = 72;
 /// The kernel fills 32 KB at most, however much is offered.
 const PIECE_BYTES: usize = 32 * 1024;
+/// Only a kernel that hangs takes so long for a piece.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
@@ -31,6 +34,7 @@ const FAMILIES: [u8; 2] = [AF_INET, AF_INET6];
 const IPPROTO_TCP: u8 = 6;
 
 const ESTABLISHED: u8 = 1;
+const TIME_WAIT: u8 = 6;
 const LISTEN: u8 = 10;
 /// By the kernel's numbers for them, from 1 on. A request whose handshake is not over (12) is a `SYN_RECV` to whoever
 /// asks.
@@ -76,6 +80,24 @@ pub fn listeners() -> Result<Vec<Listener>, String> {
         })?;
     }
     Ok(listeners)
+}
+
+/// Hands the local and the remote end of every TCP socket in TIME_WAIT to `each`. An error says what the kernel refused.
+pub(crate) fn in_time_wait(each: &mut impl FnMut(SocketAddr, SocketAddr)) -> Result<(), String> {
+    for family in FAMILIES {
+        let query = Query {
+            family,
+            states: 1 << TIME_WAIT,
+            local_port: 0,
+            remote_port: 0,
+        };
+        dump(&query, &mut |socket| {
+            if socket.state == TIME_WAIT {
+                each(socket.local, socket.remote);
+            }
+        })?;
+    }
+    Ok(())
 }
 
 /// Counts the TCP sockets whose local or remote port is `port`. An IPv4 address in an IPv6 socket is an IPv4 address.
@@ -134,15 +156,12 @@ impl Query {
 /// Asks for sockets and hands each to `each`.
 fn dump(query: &Query, each: &mut impl FnMut(Socket)) -> Result<(), String> {
     let at = |what: &'static str| move |error: Errno| format!("sock_diag: {what}: {error}");
-    let socket = open().map_err(at("socket"))?;
+    let socket = open(PATIENCE).map_err(at("socket"))?;
     retry_on_intr(|| rustix::net::send(&socket, &query.bytes(), SendFlags::empty()))
         .map_err(at("request"))?;
     let mut piece = vec![0; PIECE_BYTES];
     loop {
-        // With TRUNC the kernel says how much there was, not how much fitted.
-        let (_, bytes) =
-            retry_on_intr(|| rustix::net::recv(&socket, &mut piece[..], RecvFlags::TRUNC))
-                .map_err(at("reply"))?;
+        let bytes = receive(&socket, &mut piece)?;
         let told = piece
             .get(..bytes)
             .ok_or_else(|| format!("sock_diag: a reply of {bytes} bytes did not fit"))?;
@@ -152,12 +171,26 @@ fn dump(query: &Query, each: &mut impl FnMut(Socket)) -> Result<(), String> {
     }
 }
 
-fn open() -> rustix::io::Result<OwnedFd> {
-    rustix::net::socket(
+/// How many bytes of a reply there were.
+fn receive(socket: &OwnedFd, piece: &mut [u8]) -> Result<usize, String> {
+    // With TRUNC the kernel says how much there was, not how much fitted.
+    let received = retry_on_intr(|| rustix::net::recv(socket, &mut *piece, RecvFlags::TRUNC));
+    match received {
+        Ok((_, bytes)) => Ok(bytes),
+        Err(Errno::AGAIN) => Err("sock_diag: the kernel did not reply in time".to_owned()),
+        Err(error) => Err(format!("sock_diag: reply: {error}")),
+    }
+}
+
+/// A socket that waits for a reply no longer than `patience`.
+fn open(patience: Duration) -> rustix::io::Result<OwnedFd> {
+    let socket = rustix::net::socket(
         AddressFamily::NETLINK,
         SocketType::RAW,
         Some(netlink::SOCK_DIAG),
-    )
+    )?;
+    sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(patience))?;
+    Ok(socket)
 }
 
 /// One socket of a dump.

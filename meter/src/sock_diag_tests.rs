@@ -4,7 +4,7 @@ use super::*;
 use proptest::prelude::*;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 fn message(kind: u16, body: &[u8]) -> Vec<u8> {
     let mut bytes = ((HEADER_BYTES + body.len()) as u32).to_ne_bytes().to_vec();
@@ -312,4 +312,11 @@ fn the_kernel_tells_of_both_ends_of_ten_connections() {
     };
     assert_eq!(census.client, client);
     assert_eq!(census.sample.len(), 12);
+}
+
+#[test]
+fn a_reply_that_nobody_sends_is_not_awaited_for_ever() {
+    let socket = open(Duration::from_millis(1)).unwrap();
+    let error = receive(&socket, &mut [0; 64]).unwrap_err();
+    assert!(error.ends_with("did not reply in time"), "{error}");
 }

@@ -33,22 +33,26 @@ pub fn work() -> Exit {
     let Some(request) = requests.next::<Request>() else {
         return Exit::Failed;
     };
-    match work_in_private(&request, requests) {
-        Ok(outcome) => {
-            reply(&Reply::Done(outcome));
-            Exit::Done
-        }
-        Err(reason) => {
-            reply(&Reply::Failed(reason));
-            Exit::Failed
-        }
+    let answer = match prepare(&request, requests) {
+        Ok(listeners) => made(perform(&request, &listeners)),
+        Err(reason) => Reply::Refused(reason),
+    };
+    reply(&answer);
+    match answer {
+        Reply::Done(_) => Exit::Done,
+        Reply::Refused(_) | Reply::Failed(_) => Exit::Failed,
     }
 }
 
-fn work_in_private(request: &Request, requests: Requests) -> Result<Outcome, String> {
+fn made(result: Result<Outcome, String>) -> Reply {
+    result.map_or_else(Reply::Failed, Reply::Done)
+}
+
+/// All that may be refused before the first connection.
+fn prepare(request: &Request, requests: Requests) -> Result<Listeners, String> {
     network::enter_network(&Network::Create(request.sysctls.clone()))?;
     end_with_the_input(requests).map_err(|error| format!("a thread cannot be started: {error}"))?;
-    perform(request)
+    listeners(&request.ports)
 }
 
 /// The input's end means that nobody waits any more.
@@ -61,12 +65,11 @@ fn end_with_the_input(mut requests: Requests) -> io::Result<()> {
 }
 
 /// Opens what is asked for, proves all of it live, and looks at the sockets.
-fn perform(request: &Request) -> Result<Outcome, String> {
-    let listeners = listeners(&request.ports)?;
+fn perform(request: &Request, listeners: &Listeners) -> Result<Outcome, String> {
     let mut pairs = Vec::new();
     let mut attempts = Vec::new();
     for attempt in &request.attempts {
-        attempts.push(open_all(attempt, &listeners, &mut pairs)?);
+        attempts.push(open_all(attempt, listeners, &mut pairs)?);
     }
     let proved = prove(&mut pairs).map_err(|error| format!("an echo failed: {error}"))?;
     let censuses = request
@@ -261,7 +264,7 @@ mod tests {
                 ),
             ],
         };
-        let outcome = perform(&request).unwrap();
+        let outcome = perform(&request, &listeners(&request.ports).unwrap()).unwrap();
         let opened: Vec<u64> = outcome
             .attempts
             .iter()
@@ -279,19 +282,17 @@ mod tests {
     #[test]
     fn what_cannot_be_tried_is_said() {
         let port = free_port();
-        let mut request = Request {
+        let request = Request {
             sysctls: BTreeMap::new(),
             ports: Vec::new(),
             attempts: vec![attempt(Source::Kernel, [0, 1], port, 1)],
         };
-        assert!(perform(&request).unwrap_err().contains("nobody listens"));
+        let broken = perform(&request, &Listeners::new()).unwrap_err();
+        assert!(broken.contains("nobody listens"), "{broken}");
+        assert!(matches!(made(Err(broken)), Reply::Failed(_)));
         let taken = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
-        request.ports = vec![taken.local_addr().unwrap().port()];
-        assert!(
-            perform(&request)
-                .unwrap_err()
-                .contains("cannot be listened on")
-        );
+        let refused = listeners(&[taken.local_addr().unwrap().port()]).unwrap_err();
+        assert!(refused.contains("cannot be listened on"), "{refused}");
     }
 
     #[test]

@@ -220,11 +220,26 @@ fn whole(record: Record) -> Result<Record, Halt> {
     }
     let error = record.error.as_deref().unwrap_or("no reason is known");
     let was_at_work = record.phases_ns.contains_key("ramp");
+    let was_refused = !was_at_work && !is_unexplained(error);
     Err(match &record.limiter {
         Some(limiter) => Halt::NotRun(format!("{limiter}: {error}")),
-        None if !was_at_work => Halt::NotRun(error.to_owned()),
+        None if was_refused => Halt::NotRun(error.to_owned()),
         None => Halt::Broken(format!("{} failed: {error}", record.case.label())),
     })
+}
+
+/// What is said of a process that ended, or hung, without a word of why: no refusal is among these.
+const UNEXPLAINED: [&str; 6] = [
+    "no reason is known",
+    "was killed by",
+    "before it was told to",
+    "did not come",
+    " is gone",
+    "are gone",
+];
+
+fn is_unexplained(error: &str) -> bool {
+    UNEXPLAINED.iter().any(|words| error.contains(words))
 }
 
 /// How a run went, in what fits beside the progress.
@@ -241,9 +256,12 @@ fn in_a_line(record: &Record) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::last_words::describe_end;
     use crate::run::nothing_yet;
     use fourtuple_spec::Engine;
     use fourtuple_spec::plan::CaseDefaults;
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::ExitStatus;
 
     fn failed(limiter: Option<&str>, phase: &str) -> Record {
         let case = CaseRequest::new(Engine::Uring, 10)
@@ -275,6 +293,25 @@ mod tests {
         let mut invalid = failed(Some("client"), "ramp");
         invalid.outcome = Outcome::Invalid;
         assert_eq!(whole(invalid.clone()).unwrap(), invalid);
+    }
+
+    #[test]
+    fn a_server_that_crashes_at_its_start_has_refused_nothing() {
+        for end in [11, 9, 101 << 8] {
+            let mut record = failed(None, "start");
+            record.error = Some(describe_end("the server", ExitStatus::from_raw(end)));
+            match whole(record) {
+                Err(Halt::Broken(why)) => assert!(why.contains("the server"), "{why}"),
+                other => panic!("{other:?}"),
+            }
+        }
+        let mut silent = failed(None, "start");
+        silent.error = Some(
+            "a listening server was awaited for 20 s and did not come: a process hangs".to_owned(),
+        );
+        assert!(matches!(whole(silent.clone()), Err(Halt::Broken(_))));
+        silent.limiter = Some("memory".to_owned());
+        assert!(matches!(whole(silent), Err(Halt::NotRun(_))));
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! Many connections towards one listening port, and what the kernel says of their sockets while all are held.
 
 use super::census;
-use super::{Court, Halt};
+use super::{Court, Findings, Halt};
+use crate::publish::format::whole;
 use fourtuple_meter::Subjects;
 use fourtuple_spec::address::PRIVATE_SERVER_PORT;
 use fourtuple_spec::claim::Evidence;
 use fourtuple_spec::plan::CaseRequest;
-use fourtuple_spec::{AddressMode, Census, Engine, Peer, Record};
+use fourtuple_spec::{AddressMode, Census, Engine, Peer, Record, Verdict};
 use std::cell::RefCell;
 
 /// How long connections rest before anybody looks.
@@ -45,7 +46,7 @@ pub fn hold(court: &Court<'_>, request: &CaseRequest) -> Result<Crowd, Halt> {
     let counted = RefCell::new(None);
     let witness = |subjects: &Subjects| {
         let server = subjects.server_pids.first();
-        let census = server.map(|&pid| census::take(pid, PRIVATE_SERVER_PORT));
+        let census = server.map(|&pid| census::take(pid, PRIVATE_SERVER_PORT, court.interrupt));
         *counted.borrow_mut() = census;
     };
     let record = court.run_whole(request, Some(&witness))?;
@@ -74,21 +75,55 @@ pub fn evidence(census: &Census) -> Vec<Evidence> {
     vec![
         Evidence {
             what: format!(
-                "Established sockets whose local port is {}, and how many different ones of each kind, from the \
-                 kernel's dump of all sockets (sock_diag)",
+                "Established TCP sockets whose local port is {}, and how many different ones of each kind, from the \
+                 kernel's dump of them (sock_diag)",
                 census.port
             ),
             lines: vec![server],
         },
         Evidence {
-            what: "All sockets of that network by state, both ends".to_owned(),
+            what: format!(
+                "All TCP sockets with port {} at either end, by state",
+                census.port
+            ),
             lines: states.collect(),
         },
         Evidence {
-            what: "The first of the dump: state, local, remote, inode".to_owned(),
+            what: sample_words(census.port),
             lines: census.sample.clone(),
         },
     ]
+}
+
+/// What the sample of a census is.
+pub fn sample_words(port: u16) -> String {
+    format!(
+        "Established sockets with port {port} at either end: the first 8 of the server's ends and the first 4 of the \
+         clients', in the order of the kernel's dump (sock_diag): state, local, remote, inode"
+    )
+}
+
+/// Of a crowd that was held, and whose sockets nobody could count.
+pub fn uncounted(record: &Record, reason: &str) -> Findings {
+    let proved = so_many(record.setup.connections_proved.map(u64::from));
+    Findings {
+        measured: Some(format!("{proved} connections were proved live.")),
+        verdict: Verdict::Inconclusive,
+        why: format!("their sockets could not be counted: {reason}"),
+        ..Findings::default()
+    }
+}
+
+/// A count, or that there is none: `{} were accepted`.
+pub fn in_words(count: Option<u64>) -> String {
+    count.map_or("an unknown number".to_owned(), |count| whole(count as f64))
+}
+
+/// The same before what is counted: `{} connections`.
+pub fn so_many(count: Option<u64>) -> String {
+    count.map_or("an unknown number of".to_owned(), |count| {
+        whole(count as f64)
+    })
 }
 
 #[cfg(test)]

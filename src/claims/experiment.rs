@@ -5,6 +5,7 @@
 //! others are open; then the kernel is asked for the sockets.
 
 use super::{Court, Halt};
+use crate::interrupt::Interrupt;
 use crate::last_words::{LastWords, describe_end};
 use crate::limits::child_descriptors;
 use crate::raw;
@@ -14,8 +15,8 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -72,7 +73,9 @@ pub enum Source {
 pub enum Reply {
     /// It was done, whatever came of it.
     Done(Outcome),
-    /// It could not be: why.
+    /// It could not be begun: no network is granted, or a port cannot be listened on.
+    Refused(String),
+    /// It was begun and broke off: an echo failed, a connection is another's.
     Failed(String),
 }
 
@@ -147,34 +150,76 @@ pub fn connections_max() -> u64 {
 pub fn perform(court: &Court<'_>, request: &Request) -> Result<Outcome, Halt> {
     court.needs_private_network()?;
     let mut process = Process::start(request).map_err(Halt::NotRun)?;
+    let text = all_of(
+        process.reaped.0.stdout.take(),
+        court.interrupt,
+        "the experiment",
+    )?;
+    process.read(&text)
+}
+
+/// All that `whose` process prints until it closes its output. Whoever gets no answer should drop it as [`Reaped`].
+///
+/// # Errors
+/// [`Halt::Interrupted`] by Ctrl-C, [`Halt::Broken`] where it takes longer than a minute.
+pub fn all_of(
+    output: Option<ChildStdout>,
+    interrupt: &Interrupt,
+    whose: &str,
+) -> Result<String, Halt> {
     let (sender, answer) = mpsc::channel();
-    let output = process.child.stdout.take();
     spawn(move || {
         let mut text = String::new();
         let read = output.map(|mut output| output.read_to_string(&mut text));
-        let _ = sender.send(read.is_some_and(|result| result.is_ok()).then_some(text));
+        // Of what cannot be read, the process's end says more.
+        let _ = sender.send(match read {
+            Some(Ok(_)) => text,
+            _ => String::new(),
+        });
     })?;
-    let latest = Instant::now() + PATIENCE;
+    awaited(&answer, interrupt, PATIENCE, whose)
+}
+
+fn awaited(
+    answer: &Receiver<String>,
+    interrupt: &Interrupt,
+    patience: Duration,
+    whose: &str,
+) -> Result<String, Halt> {
+    let latest = Instant::now() + patience;
     loop {
-        if court.interrupt.is_set() {
+        if interrupt.is_set() {
             return Err(Halt::Interrupted);
         }
         match answer.recv_timeout(LOOK) {
-            Ok(text) => return process.read(&text.unwrap_or_default()),
+            Ok(text) => return Ok(text),
             Err(RecvTimeoutError::Timeout) if Instant::now() < latest => {}
-            Err(_) => {
-                return Err(Halt::Broken(format!(
-                    "the experiment took more than {} s and was ended",
-                    PATIENCE.as_secs()
-                )));
+            Err(RecvTimeoutError::Timeout) => {
+                let seconds = patience.as_secs();
+                let why = format!("{whose} took more than {seconds} s and was ended");
+                return Err(Halt::Broken(why));
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                let why = format!("what {whose} answered was lost: its reader is gone");
+                return Err(Halt::Broken(why));
             }
         }
     }
 }
 
-/// The process of an experiment. Dropping it kills and reaps it.
+/// A process that is killed and reaped when it is dropped.
+pub struct Reaped(pub Child);
+
+impl Drop for Reaped {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The process of an experiment.
 struct Process {
-    child: Child,
+    reaped: Reaped,
     last_words: LastWords,
 }
 
@@ -192,17 +237,17 @@ impl Process {
             .process_group(0);
         raw::die_with_this_thread(&mut command);
         let mut process = Self {
-            child: command.spawn().map_err(cannot)?,
+            reaped: Reaped(command.spawn().map_err(cannot)?),
             last_words: LastWords::default(),
         };
-        if let Some(errors) = process.child.stderr.take() {
+        if let Some(errors) = process.reaped.0.stderr.take() {
             let last_words = process.last_words.clone();
             let hear = move || last_words.hear(errors);
             thread::Builder::new().spawn(hear).map_err(cannot)?;
         }
         let mut line = serde_json::to_vec(request).expect("requests are plain data");
         line.push(b'\n');
-        if let Some(input) = &mut process.child.stdin {
+        if let Some(input) = &mut process.reaped.0.stdin {
             // One that is gone already is noticed by its end.
             let _ = input.write_all(&line);
         }
@@ -212,10 +257,14 @@ impl Process {
     fn read(&mut self, text: &str) -> Result<Outcome, Halt> {
         match serde_json::from_str(text) {
             Ok(Reply::Done(outcome)) => Ok(outcome),
-            Ok(Reply::Failed(reason)) => Err(Halt::NotRun(reason)),
+            Ok(Reply::Refused(reason)) => Err(Halt::NotRun(reason)),
+            Ok(Reply::Failed(reason)) => {
+                let why = format!("the experiment broke off: {reason}");
+                Err(Halt::Broken(why))
+            }
             Err(error) => {
-                let _ = self.child.kill();
-                let end = self.child.wait();
+                let _ = self.reaped.0.kill();
+                let end = self.reaped.0.wait();
                 let said = end.map_or_else(
                     |_| format!("the experiment's answer cannot be read: {error}"),
                     |status| describe_end("the experiment", status),
@@ -223,13 +272,6 @@ impl Process {
                 Err(Halt::Broken(self.last_words.after(&said)))
             }
         }
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -270,5 +312,50 @@ mod tests {
         assert!(outcome.is_proved() && outcome.opened() == 5);
         outcome.proved = 4;
         assert!(!outcome.is_proved());
+    }
+
+    /// A process that only waits, and has said nothing.
+    fn idle() -> Process {
+        let mut command = Command::new("cat");
+        command.stdin(Stdio::piped()).stdout(Stdio::null());
+        Process {
+            reaped: Reaped(command.spawn().unwrap()),
+            last_words: LastWords::default(),
+        }
+    }
+
+    #[test]
+    fn what_was_refused_was_not_run_and_what_broke_off_is_broken() {
+        let read = |reply: &Reply| idle().read(&serde_json::to_string(reply).unwrap());
+        match read(&Reply::Refused("unshare: EPERM".to_owned())) {
+            Err(Halt::NotRun(why)) => assert_eq!(why, "unshare: EPERM"),
+            other => panic!("{other:?}"),
+        }
+        match read(&Reply::Failed("an echo failed".to_owned())) {
+            Err(Halt::Broken(why)) => assert_eq!(why, "the experiment broke off: an echo failed"),
+            other => panic!("{other:?}"),
+        }
+        assert!(read(&Reply::Done(Outcome::default())).is_ok());
+        assert!(matches!(idle().read(""), Err(Halt::Broken(_))));
+    }
+
+    #[test]
+    fn an_answer_that_does_not_come_is_told_from_one_that_cannot() {
+        let wait = |answer: &Receiver<String>| {
+            let interrupt = Interrupt::default();
+            awaited(answer, &interrupt, Duration::ZERO, "it")
+        };
+        let (sender, answer) = mpsc::channel();
+        match wait(&answer) {
+            Err(Halt::Broken(why)) => assert!(why.contains("took more than"), "{why}"),
+            other => panic!("{other:?}"),
+        }
+        sender.send("done".to_owned()).unwrap();
+        assert_eq!(wait(&answer).unwrap(), "done");
+        drop(sender);
+        match wait(&answer) {
+            Err(Halt::Broken(why)) => assert!(why.contains("was lost"), "{why}"),
+            other => panic!("{other:?}"),
+        }
     }
 }

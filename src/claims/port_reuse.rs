@@ -1,7 +1,7 @@
 //! One listening port, and a socket of its own for every connection.
 
 use super::crowd::{self, Crowd};
-use super::{Claim, Court, Findings, Halt, count, not_run};
+use super::{Claim, Court, Findings, Halt, count};
 use crate::publish::format::whole;
 use fourtuple_spec::census::Ends;
 use fourtuple_spec::claim::Figure;
@@ -15,34 +15,30 @@ pub const CLAIM: Claim = Claim {
     id: "port-reuse",
     claim: "One listening port carries many connections at the same time, and each of them has a socket of its own.",
     experiment: "100,000 connections are opened to one address and port and held. Meanwhile the kernel is asked for \
-                 every socket, and of the server's ends the sockets, local ports, inodes and four-tuples are counted: \
+                 every TCP socket with that port at either end, and of the server's ends the sockets, local ports, inodes and four-tuples are counted: \
                  an inode is what makes two sockets two.",
     predicted: "100,000 sockets with 100,000 inodes and 100,000 four-tuples, all on one local port.",
     try_it,
 };
 
 fn try_it(court: &Court<'_>) -> Result<Findings, Halt> {
-    try_with(court, CONNECTIONS)
-}
-
-fn try_with(court: &Court<'_>, connections: u32) -> Result<Findings, Halt> {
     court.needs_private_network()?;
-    let crowd = crowd::hold(court, &crowd::one_port(connections))?;
+    let crowd = crowd::hold(court, &crowd::one_port(CONNECTIONS))?;
     Ok(judge(&crowd))
 }
 
 fn judge(crowd: &Crowd) -> Findings {
     let census = match &crowd.census {
         Ok(census) => census,
-        Err(reason) => return not_run(format!("the sockets could not be counted: {reason}")),
+        Err(reason) => return crowd::uncounted(&crowd.record, reason),
     };
     let ends = &census.server;
     let asked = u64::from(crowd.record.case.connections);
-    let (verdict, why) = verdict(asked, ends);
+    let (verdict, why) = verdict(&crowd.record, ends);
     Findings {
         measured: Some(format!(
             "{} accepted connections have {} sockets with {} inodes and {} four-tuples, on {}.",
-            whole(crowd.record.server.accepted.unwrap_or(asked) as f64),
+            crowd::so_many(crowd.record.server.accepted),
             whole(ends.sockets as f64),
             whole(ends.inodes as f64),
             whole(ends.four_tuples as f64),
@@ -57,15 +53,20 @@ fn judge(crowd: &Crowd) -> Findings {
 }
 
 /// Every count has to be met. Sockets that are not there say nothing of those that are.
-fn verdict(asked: u64, ends: &Ends) -> (Verdict, String) {
-    let sockets = ends.sockets;
-    if sockets != asked {
+fn verdict(record: &Record, ends: &Ends) -> (Verdict, String) {
+    let asked = u64::from(record.case.connections);
+    let proved = record.setup.connections_proved.map(u64::from);
+    let (accepted, sockets) = (record.server.accepted, ends.sockets);
+    if [accepted, proved, Some(sockets)] != [Some(asked); 3] {
         let why = format!(
-            "{} connections were held and {} of the server's sockets found, so the counts are not of the same moment",
+            "of {} connections {} were accepted and {} proved live, and {} of the server's sockets were found, so \
+             nothing is concluded",
             whole(asked as f64),
+            crowd::in_words(accepted),
+            crowd::in_words(proved),
             whole(sockets as f64),
         );
-        return (Verdict::NotRun, why);
+        return (Verdict::Inconclusive, why);
     }
     match ends.local_ports == 1 && ends.inodes == sockets && ends.four_tuples == sockets {
         true => (
@@ -124,18 +125,19 @@ mod tests {
     use crate::claims::crowd::{fixture, one_port};
     use fourtuple_spec::Census;
 
-    fn judged(change: impl FnOnce(&mut Census)) -> Findings {
+    fn judged(change: impl FnOnce(&mut Record, &mut Census)) -> Findings {
+        let mut record = fixture::record(&one_port(100_000));
         let mut census = fixture::census(100_000);
-        change(&mut census);
+        change(&mut record, &mut census);
         judge(&Crowd {
-            record: fixture::record(&one_port(100_000)),
+            record,
             census: Ok(census),
         })
     }
 
     #[test]
     fn exact_counts_confirm() {
-        let found = judged(|_| ());
+        let found = judged(|_, _| ());
         assert_eq!(found.verdict, Verdict::Confirmed);
         let is_met = |figure: &Figure| figure.is_exact && figure.predicted == figure.measured;
         assert!(found.figures.len() == 5 && found.figures.iter().all(is_met));
@@ -148,7 +150,7 @@ mod tests {
 
     #[test]
     fn what_is_off_by_one_does_not() {
-        let verdict = |change: fn(&mut Census)| judged(change).verdict;
+        let verdict = |change: fn(&mut Census)| judged(|_, census| change(census)).verdict;
         assert_eq!(
             verdict(|census| census.server.local_ports = 2),
             Verdict::Refuted
@@ -163,12 +165,33 @@ mod tests {
         );
         assert_eq!(
             verdict(|census| census.server.sockets -= 1),
-            Verdict::NotRun
+            Verdict::Inconclusive
         );
         assert_eq!(
             verdict(|census| census.server.sockets += 1),
-            Verdict::NotRun
+            Verdict::Inconclusive
         );
+    }
+
+    #[test]
+    fn a_number_that_is_missing_stays_so() {
+        let missing = judged(|record, _| record.server.accepted = None);
+        assert_eq!(missing.verdict, Verdict::Inconclusive);
+        assert!(missing.why.contains("an unknown number were accepted"));
+        let measured = missing.measured.unwrap();
+        assert!(
+            measured.starts_with("an unknown number of accepted"),
+            "{measured}"
+        );
+        assert_eq!(missing.figures[0].measured, None);
+        type Change = fn(&mut Record);
+        let verdict = |change: Change| judged(|record, _| change(record)).verdict;
+        let fewer: Change = |record| record.server.accepted = Some(99_999);
+        let unproved: Change = |record| record.setup.connections_proved = None;
+        let dead: Change = |record| record.setup.connections_proved = Some(99_999);
+        for change in [fewer, unproved, dead] {
+            assert_eq!(verdict(change), Verdict::Inconclusive);
+        }
     }
 
     #[test]
@@ -177,7 +200,7 @@ mod tests {
             record: fixture::record(&one_port(100_000)),
             census: Err("EPERM".to_owned()),
         });
-        assert_eq!(found.verdict, Verdict::NotRun);
-        assert!(found.why.ends_with("EPERM") && found.measured.is_none());
+        assert_eq!(found.verdict, Verdict::Inconclusive);
+        assert!(found.why.ends_with("EPERM"));
     }
 }

@@ -1,7 +1,7 @@
 //! A server's port is one of four numbers that name a connection, and the only one that all its connections share.
 
 use super::crowd::{self, Crowd};
-use super::{Claim, Court, Findings, Halt, count, not_run};
+use super::{Claim, Court, Findings, Halt, count};
 use crate::publish::format::whole;
 use fourtuple_spec::claim::Figure;
 use fourtuple_spec::{Census, Engine, Peer, Record, Verdict};
@@ -9,21 +9,12 @@ use fourtuple_spec::{Census, Engine, Peer, Record, Verdict};
 /// As many as a 16-bit number can count without 0.
 const PORTS: u32 = 65_535;
 
-/// How many connections are held.
-struct Sizes {
-    /// In any case.
-    held: u32,
-    /// With both ends on this machine, in the full form.
-    more: u32,
-    /// With the server's end alone.
-    most: u32,
-}
-
-const SIZES: Sizes = Sizes {
-    held: 100_000,
-    more: 1_000_000,
-    most: 5_000_000,
-};
+/// How many connections are held in any case.
+const HELD: u32 = 100_000;
+/// The same in the full form, with both ends on this machine.
+const MORE: u32 = 1_000_000;
+/// The same with the server's end alone.
+const MOST: u32 = 5_000_000;
 
 /// The claim.
 pub const CLAIM: Claim = Claim {
@@ -32,25 +23,21 @@ pub const CLAIM: Claim = Claim {
     experiment: "A server listens on one address and one port. Client addresses are added one after the other, 25,000 \
                  connections each, until 100,000 are held at once; the full form goes on to 1,000,000 with both ends \
                  on this machine, and to 5,000,000 with the server's end alone. While all are held the kernel is asked \
-                 for every socket; then each connection is proved live by an echo that is compared byte by byte.",
+                 for every TCP socket with that port at either end; then each connection is proved live by an echo that is compared byte by byte.",
     predicted: "It passes 65,535 without incident: all 100,000 are live at once, and the local port of every accepted \
                 socket is the same one.",
     try_it,
 };
 
 fn try_it(court: &Court<'_>) -> Result<Findings, Halt> {
-    try_with(court, &SIZES)
-}
-
-fn try_with(court: &Court<'_>, sizes: &Sizes) -> Result<Findings, Halt> {
     court.needs_private_network()?;
-    let crowd = crowd::hold(court, &crowd::one_port(sizes.held))?;
+    let crowd = crowd::hold(court, &crowd::one_port(HELD))?;
     let mut findings = judge(&crowd);
     if court.is_full {
         let larger = [
-            (crowd::one_port(sizes.more), "both ends on this machine"),
+            (crowd::one_port(MORE), "both ends on this machine"),
             (
-                crowd::request(Engine::UringPoll, Peer::Ghost, sizes.most),
+                crowd::request(Engine::UringPoll, Peer::Ghost, MOST),
                 "the server's end alone, clients are ghosts",
             ),
         ];
@@ -64,22 +51,16 @@ fn try_with(court: &Court<'_>, sizes: &Sizes) -> Result<Findings, Halt> {
 
 fn judge(crowd: &Crowd) -> Findings {
     let record = &crowd.record;
-    let proved = record.setup.connections_proved.unwrap_or(0);
     let census = match &crowd.census {
         Ok(census) => census,
-        Err(reason) => {
-            return not_run(format!(
-                "{} connections were proved live, but their sockets could not be counted: {reason}",
-                whole(proved.into())
-            ));
-        }
+        Err(reason) => return crowd::uncounted(record, reason),
     };
     let (verdict, why) = verdict(record, census);
     Findings {
         measured: Some(format!(
             "{} connections to one address and port, each proved live by a verified echo; the {} sockets at the \
              server's end have {} local port between them, and {} client addresses.",
-            whole(proved.into()),
+            crowd::so_many(record.setup.connections_proved.map(u64::from)),
             whole(census.server.sockets as f64),
             whole(census.server.local_ports as f64),
             whole(census.server.remote_addresses as f64),
@@ -92,37 +73,43 @@ fn judge(crowd: &Crowd) -> Findings {
     }
 }
 
+/// Connections that are not there say nothing of ports, so the counts come first.
 fn verdict(record: &Record, census: &Census) -> (Verdict, String) {
     let asked = record.case.connections;
-    let proved = record.setup.connections_proved.unwrap_or(0);
+    let proved = record.setup.connections_proved;
     let ends = &census.server;
-    let is_one_port = ends.local_ports == 1 && ends.local_addresses == 1;
-    if !is_one_port {
-        let why = format!(
-            "the server's ends have {} local addresses and {} local ports",
-            whole(ends.local_addresses as f64),
-            whole(ends.local_ports as f64)
-        );
-        return (Verdict::Refuted, why);
+    if proved != Some(asked) || ends.sockets != u64::from(asked) || asked <= PORTS {
+        return (Verdict::Inconclusive, why_nothing(record, ends.sockets));
     }
-    if proved == asked && ends.sockets == u64::from(asked) && asked > PORTS {
-        let why = format!(
-            "{} more than there are port numbers, and the server used one of them",
-            whole(f64::from(asked - PORTS))
-        );
-        return (Verdict::Confirmed, why);
+    match ends.local_ports == 1 && ends.local_addresses == 1 {
+        true => (
+            Verdict::Confirmed,
+            format!(
+                "{} more than there are port numbers, and the server used one of them",
+                whole(f64::from(asked - PORTS))
+            ),
+        ),
+        false => (
+            Verdict::Refuted,
+            format!(
+                "the server's ends have {} local addresses and {} local ports",
+                whole(ends.local_addresses as f64),
+                whole(ends.local_ports as f64)
+            ),
+        ),
     }
-    let why = format!(
-        "{} of {} connections were proved live and {} sockets found, so nothing is concluded{}",
-        whole(proved.into()),
-        whole(asked.into()),
-        whole(ends.sockets as f64),
-        match record.limiter.as_deref() {
-            Some(limiter) => format!("; what stopped it was {limiter}"),
-            None => String::new(),
-        }
-    );
-    (Verdict::NotRun, why)
+}
+
+fn why_nothing(record: &Record, sockets: u64) -> String {
+    let stopped = record.limiter.as_deref();
+    let stopped = stopped.map(|limiter| format!("; what stopped it was {limiter}"));
+    format!(
+        "of {} connections {} were proved live and {} sockets found, so nothing is concluded{}",
+        whole(record.case.connections.into()),
+        crowd::in_words(record.setup.connections_proved.map(u64::from)),
+        whole(sockets as f64),
+        stopped.unwrap_or_default(),
+    )
 }
 
 fn figures(record: &Record, census: &Census) -> Vec<Figure> {
@@ -218,8 +205,28 @@ mod tests {
         let proved: Change = |record, _| record.setup.connections_proved = Some(99_999);
         assert_eq!(verdict(ports), Verdict::Refuted);
         assert_eq!(verdict(addresses), Verdict::Refuted);
-        assert_eq!(verdict(sockets), Verdict::NotRun);
-        assert_eq!(verdict(proved), Verdict::NotRun);
+        assert_eq!(verdict(sockets), Verdict::Inconclusive);
+        assert_eq!(verdict(proved), Verdict::Inconclusive);
+    }
+
+    #[test]
+    fn where_nothing_was_proved_or_counted_nothing_is_concluded() {
+        let unproved = judged(|record, _| record.setup.connections_proved = None);
+        assert_eq!(unproved.verdict, Verdict::Inconclusive);
+        let measured = unproved.measured.unwrap();
+        assert!(measured.starts_with("an unknown number of"), "{measured}");
+        let empty = judged(|_, census| census.server = Default::default());
+        assert_eq!(empty.verdict, Verdict::Inconclusive, "no socket has a port");
+        let uncounted = judge(&Crowd {
+            record: fixture::record(&one_port(100_000)),
+            census: Err("EPERM".to_owned()),
+        });
+        assert_eq!(uncounted.verdict, Verdict::Inconclusive);
+        assert!(uncounted.why.ends_with("EPERM"), "{}", uncounted.why);
+        assert_eq!(
+            uncounted.measured.unwrap(),
+            "100,000 connections were proved live."
+        );
     }
 
     #[test]
@@ -230,7 +237,7 @@ mod tests {
                 census: Ok(fixture::census(connections.into())),
             })
         };
-        assert_eq!(found(65_535).verdict, Verdict::NotRun);
+        assert_eq!(found(65_535).verdict, Verdict::Inconclusive);
         assert_eq!(found(65_536).verdict, Verdict::Confirmed);
     }
 
