@@ -79,8 +79,7 @@ impl<'a> Ramping<'a> {
             while self.has_more() && self.in_flight() < self.load.case.connect_window {
                 self.open_next();
             }
-            let waited = self.load.rings.wait(Some(ASK)).map_err(LoadError::from);
-            waited.or_else(|error| self.fall_short(self.next, error))?;
+            self.wait()?;
             self.take_answers();
             self.blocks.reached(self.open);
             if progress(self.open) == Growth::Enough {
@@ -89,6 +88,14 @@ impl<'a> Ramping<'a> {
             self.check_end()?;
         }
         self.refusal.take().map_or(Ok(()), Err)
+    }
+
+    /// Waits for answers. One that was refused before says more than that the wait failed.
+    fn wait(&mut self) -> Result<(), LoadError> {
+        let waited = self.load.rings.wait(Some(ASK)).map_err(LoadError::from);
+        waited
+            .or_else(|error| self.fall_short(self.next, error))
+            .map_err(|error| self.refusal.take().unwrap_or(error))
     }
 
     fn has_more(&self) -> bool {

@@ -55,6 +55,14 @@ impl Counters {
         counters
     }
 
+    /// Connections that are open: accepted, and not closed. `None` where the engine does not count them.
+    pub fn open(&self) -> Option<u64> {
+        let counts = self.read();
+        // Of several threads, one may have counted an end before another has counted the beginning.
+        let open = |accepted: u64| accepted.saturating_sub(counts.closed.unwrap_or(0));
+        counts.accepted.map(open)
+    }
+
     /// A share for one more thread. Of an engine with shares, nobody counts what they count by other means.
     pub(crate) fn share(&self) -> Arc<Share> {
         let share = Arc::new(Share::default());

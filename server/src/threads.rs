@@ -11,6 +11,7 @@
 //! A peer that does not read stops its own thread in `write`, and takes no more than its buffer.
 
 use crate::counters::Share;
+use crate::listen::is_for_nobody;
 use crate::tasks::accept_failed;
 use crate::worker::{Serve, Worker, buffer_bytes};
 use crate::{Counters, ServeError, stop, thread_limit};
@@ -64,6 +65,8 @@ impl Serve for ThreadServer {
                 .spawn_scoped(scope, || server.end_listening_when_asked())
                 .map_err(|error| thread_limit::refused(&error))?;
             let served = server.accept_all(scope);
+            // Before the others are shut down, which it says nothing of.
+            let served = served.map_err(|error| error.holding(&server.counters));
             // So that the other thread ends, if it was not the one that ended this.
             let _ = rustix::io::write(&server.stop, &1u64.to_ne_bytes());
             server.open.shut_down();
@@ -90,13 +93,23 @@ impl ThreadServer {
             share.system_calls.add(1);
             match self.listener.accept() {
                 Ok((connection, _)) => {
-                    self.counters.accepted.add(1);
                     self.start(scope, connection)?;
+                    self.counters.accepted.add(1);
                 }
                 Err(_) if stop::is_asked(&self.stop) => return Ok(()),
+                Err(error) if is_for_nobody(&self.listener, &error) => self.wait_for_somebody(),
                 Err(error) => accept_failed(&error)?,
             }
         }
+    }
+
+    /// Sleeps until a connection waits, or the server is asked to stop: `accept` would not, without a free descriptor.
+    fn wait_for_somebody(&self) {
+        let mut watched = [
+            PollFd::new(&self.listener, PollFlags::IN),
+            PollFd::new(&self.stop, PollFlags::IN),
+        ];
+        let _ = poll(&mut watched, None);
     }
 
     /// Gives a connection its thread.

@@ -122,20 +122,14 @@ fn serve(server: Server, requests: Requests) -> Result<(), Failure> {
     reply(&listening);
     let counters = server.counters();
     server.serve().map_err(|error| Failure {
-        connections_held: held(&counters),
+        connections_held: held(&error, &counters),
         ..failed(error)
     })
 }
 
-/// Connections that it had accepted and that were open when it failed. Where each has a thread, those have closed all
-/// of them by now.
-fn held(counters: &Counters) -> Option<u32> {
-    let counts = counters.read();
-    let accepted = counts.accepted?;
-    let held = match accepted.saturating_sub(counts.closed.unwrap_or(0)) {
-        0 => accepted,
-        held => held,
-    };
+/// Connections that were open when it failed: by its own word, where it has closed them by now.
+fn held(error: &ServeError, counters: &Counters) -> Option<u32> {
+    let held = error.held.or_else(|| counters.open())?;
     held.try_into().ok()
 }
 

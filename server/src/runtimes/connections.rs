@@ -6,7 +6,7 @@
 //! each task leaves by its own door, closes its socket, and the last one says so. It costs a byte a connection,
 //! and nothing an echo.
 
-use crate::Counters;
+use crate::{Counters, ServeError};
 use socket2::SockRef;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -51,6 +51,11 @@ impl Connections {
             all: Rc::clone(self),
             socket,
         }
+    }
+
+    /// The same failure, with the connections that are open: they are ended before it is told.
+    pub(super) fn count(&self, error: ServeError) -> ServeError {
+        error.holding(&self.counters)
     }
 
     /// Shuts every connection down, and waits until the tasks that served them are done.

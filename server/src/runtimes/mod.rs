@@ -103,7 +103,7 @@ async fn accept_until(
         match accepting.as_mut().poll(context) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Err(_)) if is_stopping => Poll::Ready(Ok(())),
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(connections.count(error))),
             Poll::Ready(Ok(never)) => match never {},
         }
     })
