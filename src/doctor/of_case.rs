@@ -3,13 +3,15 @@
 //! A run's network is not the one in which limits were read: what it will be set to is known, and stands here in the
 //! place of what was read.
 
-use super::{Binding, BytesSource, Connecting, EachBytes, Question, Serving, Takes};
+use super::{
+    Allows, Binding, BytesSource, Connecting, EachBytes, Question, Serving, Takes, examine,
+};
 use crate::limits;
 use fourtuple_spec::address::PRIVATE_PORT_RANGE;
 use fourtuple_spec::engine::Descriptors;
 use fourtuple_spec::factors::DescriptorKind;
-use fourtuple_spec::limits::NetworkLimits;
-use fourtuple_spec::{Case, ClientKind, EndpointState, Engine, Limits, Peer, Reading};
+use fourtuple_spec::limits::{GroupMemory, NetworkLimits};
+use fourtuple_spec::{Case, ClientKind, EndpointState, Engine, Limits, Peer, Reading, limiter};
 use std::net::IpAddr;
 
 /// Kernel memory of a pair with a foreign server, which may be on this machine too: as much as any
@@ -194,14 +196,18 @@ fn watches(engine: Engine) -> bool {
     )
 }
 
-/// Descriptors of a server process beside its connections and the standard streams: its listener, what stops it, and
-/// what it waits with. Of what is not known no more than the first two are reckoned.
+/// Descriptors of a server process beside its connections and the standard streams: its listener, what stops it, what
+/// it waits with, and the free one that some need to ask whether one more connection waits. Of what is not known no
+/// more than the first two are reckoned.
 fn server_descriptors(case: &Case, engine: Engine) -> u64 {
     match (case.state, engine) {
         (Some(EndpointState::SendFull | EndpointState::FinWait2Held), _) => 2,
         (_, Engine::Epoll | Engine::EpollEt | Engine::Mio) => 4,
         (_, Engine::EpollInRing) => 5,
-        (_, Engine::Tokio | Engine::TokioMulti) => 6,
+        // An accept that finds no free descriptor is the end of these, though nobody waits.
+        (_, Engine::Tokio | Engine::TokioMulti) => 6 + 1,
+        (_, Engine::Compio | Engine::Monoio) => 2 + 1,
+        (_, Engine::Uring | Engine::UringPoll | Engine::UringHybrid) => 2 + 1,
         (_, Engine::Spin | Engine::Threads) => 3,
         (_, Engine::Stack) => 1,
         _ => 2,
@@ -232,6 +238,36 @@ fn connecting(case: &Case) -> Option<Connecting> {
     })
 }
 
+/// Ports of the range that a client is sure to find for one source and one destination, in a network in which nothing
+/// has ended; `None` where that is not known.
+pub fn free_ports(limits: &Limits) -> Option<u64> {
+    let question = Question {
+        connections: None,
+        server: None,
+        client: Some(Connecting {
+            takes: Takes::Nothing,
+            own_descriptors: 0,
+            groups: Some(1),
+            group_connections: None,
+            binding: Binding::AtConnect,
+        }),
+        memory: EachBytes {
+            bytes: ENDPOINT_BYTES,
+            charged_bytes: None,
+            unit: ENDPOINT.to_owned(),
+            source: BytesSource::Published,
+        },
+    };
+    let rungs = examine(question, limits).rungs;
+    let range = rungs
+        .iter()
+        .find(|rung| rung.limit == limiter::PORT_RANGE)?;
+    match range.allows {
+        Allows::Connections(ports) => Some(ports),
+        _ => None,
+    }
+}
+
 /// How many groups of the address plan there are, and the most connections of each.
 fn groups(case: &Case) -> (u64, u64) {
     let each = u64::from(case.group_connections.max(1));
@@ -259,14 +295,19 @@ pub fn limits_of(case: &Case, read: &Limits, has_private_network: bool) -> Limit
     }
     if let (Some(room), Reading::Known(groups)) = (available.group_bytes, &mut limits.group.memory)
     {
-        let left = |group: &fourtuple_spec::limits::GroupMemory| {
-            group.limit_bytes.saturating_sub(group.used_bytes)
-        };
-        if let Some(tightest) = groups.iter_mut().min_by_key(|group| left(group)) {
+        let left = |group: &GroupMemory| group.limit_bytes.saturating_sub(group.used_bytes);
+        // What was read anew is of the whole of a group's memory: a limit of the kernel's part has its own room.
+        let whole = groups.iter_mut().filter(|group| is_of_all_memory(group));
+        if let Some(tightest) = whole.min_by_key(|group| left(group)) {
             tightest.used_bytes = tightest.limit_bytes.saturating_sub(room);
         }
     }
     limits
+}
+
+fn is_of_all_memory(group: &GroupMemory) -> bool {
+    let names = ["/memory.max", "/memory.limit_in_bytes"];
+    names.iter().any(|name| group.file.ends_with(name))
 }
 
 /// The limits of the server's processes where the case gives them other ones than the client's.
@@ -299,16 +340,21 @@ fn private_network(case: &Case, read: &NetworkLimits) -> NetworkLimits {
     NetworkLimits {
         ports: Reading::Known(ports),
         reserved_in_range: reserved_in(reserved, ports),
+        reserved_in_widest: reserved_in(reserved, (1_024, u16::MAX)),
+        unprivileged_from: number("net.ipv4.ip_unprivileged_port_start", 1_024),
         somaxconn: number("net.core.somaxconn", queue),
         syn_backlog: number("net.ipv4.tcp_max_syn_backlog", queue),
         syncookies: number("net.ipv4.tcp_syncookies", 1),
         time_wait_reuse: number("net.ipv4.tcp_tw_reuse", 2),
         time_wait_max: number("net.ipv4.tcp_max_tw_buckets", 2_097_152),
+        timestamps: number("net.ipv4.tcp_timestamps", 1),
         time_wait: Reading::Known(0),
+        time_wait_of_one: Reading::Known(0),
         hash_entries: read.hash_entries.clone(),
         sockets: Reading::Known(0),
         orphans: read.orphans.clone(),
         listeners: Reading::Known(Vec::new()),
+        listening_in_range: Reading::Known(0),
         listen_overflows: Reading::Known(0),
         // A network of its own has no rules of a firewall.
         conntrack_max: Reading::Known(None),

@@ -28,7 +28,8 @@ mod wait;
 mod wall;
 mod warning;
 
-use crate::doctor::refuse;
+use crate::doctor::read;
+use crate::doctor::refuse::{self, Refusal};
 use crate::interrupt::Interrupt;
 use crate::topology::Machine;
 use events::{Event, Halt};
@@ -111,8 +112,7 @@ pub fn execute(case: &Case, context: &Context<'_>) -> Result<Record, Interrupted
     // First, because what an earlier run held is not there before it is over.
     record.warnings.extend(quiet::wait(context)?);
     if !context.is_forced
-        && let Err(refusal) =
-            refuse::check(case, &context.limits, context.has_private_network(case))
+        && let Err(refusal) = check(case, context)
     {
         record.outcome = Outcome::Error;
         record.limiter = Some(refusal.limiter.to_owned());
@@ -134,6 +134,16 @@ pub fn execute(case: &Case, context: &Context<'_>) -> Result<Record, Interrupted
     let warnings = warning::of(&record, &context.machine);
     record.warnings.extend(warnings);
     Ok(record)
+}
+
+/// Refuses a case that the limits do not allow, now: what was read before the first run is looked at again before it
+/// refuses, because much of it comes and goes (TIME_WAIT, tasks, open files).
+fn check(case: &Case, context: &Context<'_>) -> Result<(), Refusal> {
+    let is_private = context.has_private_network(case);
+    refuse::check(case, &context.limits, is_private).or_else(|refusal| {
+        let now = read::read(None).map_err(|_| refusal)?;
+        refuse::check(case, &now, is_private)
+    })
 }
 
 /// A run under way.

@@ -148,15 +148,38 @@ impl Run<'_> {
     /// Waits until all connections that are to wait in the accept queue do. To a ghost a connection is open when the
     /// kernel has answered it, and where the queue is full that is as far as it comes.
     fn wait_for_queue(&mut self) -> Result<(), Halt> {
-        let end = Instant::now() + QUEUE_LIMIT;
         let held = self.record.setup.connections_held.unwrap_or(0);
-        while self.held_by_queue().is_some_and(|waiting| waiting < held) {
-            if Instant::now() > end {
-                return Err(self.standstill(held, QUEUE_LIMIT));
+        let (mut most, mut last_growth) = (0, Instant::now());
+        while let Some(waiting) = self.held_by_queue().filter(|&waiting| waiting < held) {
+            if waiting > most {
+                (most, last_growth) = (waiting, Instant::now());
+            }
+            // Where none was dropped, no more is known than that the machine is slow.
+            let limit = match self.overflows() {
+                0 => STANDSTILL_LIMIT,
+                _ => QUEUE_LIMIT,
+            };
+            if last_growth.elapsed() > limit {
+                return Err(self.short_queue(waiting, held));
             }
             self.pause(Duration::from_millis(20))?;
         }
         Ok(())
+    }
+
+    fn short_queue(&self, waiting: u32, held: u32) -> Halt {
+        let (limiter, why) = match self.overflows() {
+            0 => (None, self.suspect()),
+            dropped => (
+                Some(limiter::ACCEPT_QUEUE.to_owned()),
+                format!("{dropped} connects found it full"),
+            ),
+        };
+        Halt::Failed(Failure {
+            error: format!("{waiting} of {held} connections came into the accept queue: {why}"),
+            limiter,
+            connections_held: Some(waiting),
+        })
     }
 
     /// Reads the ledger at the end of a phase.

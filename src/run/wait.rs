@@ -89,7 +89,7 @@ impl Run<'_> {
             Event::Prepare(_) | Event::Ended(Who::Prepare) => Ok(None),
             Event::Ended(who) => Err(self.describe_end(who)),
             Event::Server(shard, ServerReply::Failed(failure)) => {
-                Err(Halt::Failed(self.with_all_held(shard, failure)))
+                Err(Halt::Failed(self.with_all_held(shard, failure)?))
             }
             Event::Client(ClientReply::Failed(failure)) => Err(self.blame(failure)),
             Event::Server(shard, reply) => Ok(Some(Reply::Server(shard, reply))),
@@ -140,7 +140,10 @@ impl Run<'_> {
             let cause = match event {
                 Event::Interrupted => return Halt::Interrupted,
                 Event::Server(shard, ServerReply::Failed(cause)) => {
-                    self.with_all_held(shard, cause)
+                    match self.with_all_held(shard, cause) {
+                        Ok(cause) => cause,
+                        Err(halt) => return halt,
+                    }
                 }
                 Event::Ended(who @ Who::Server(_)) => match self.describe_end(who) {
                     Halt::Failed(cause) => cause,
