@@ -29,6 +29,7 @@ mod softnet;
 mod stat;
 mod tasks;
 mod thread;
+mod time_wait;
 mod wall;
 mod zoneinfo;
 

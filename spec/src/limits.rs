@@ -133,6 +133,10 @@ pub struct NetworkLimits {
     pub ports: Reading<(u16, u16)>,
     /// How many ports of that range `net.ipv4.ip_local_reserved_ports` keeps back.
     pub reserved_in_range: Reading<u64>,
+    /// The same of the ports from 1,024 on, whatever the range is.
+    pub reserved_in_widest: Reading<u64>,
+    /// `net.ipv4.ip_unprivileged_port_start`: the range cannot begin below it.
+    pub unprivileged_from: Reading<u64>,
     /// `net.core.somaxconn`.
     pub somaxconn: Reading<u64>,
     /// `net.ipv4.tcp_max_syn_backlog`.
@@ -143,16 +147,23 @@ pub struct NetworkLimits {
     pub time_wait_reuse: Reading<u64>,
     /// `net.ipv4.tcp_max_tw_buckets`.
     pub time_wait_max: Reading<u64>,
-    /// Sockets in TIME_WAIT now.
+    /// `net.ipv4.tcp_timestamps`: where it is 0, no port is taken over from a connection in TIME_WAIT.
+    pub timestamps: Reading<u64>,
+    /// Sockets in TIME_WAIT now, of both sides and whatever their ports are.
     pub time_wait: Reading<u64>,
+    /// Ports of the range that are in TIME_WAIT towards the one destination that has most of them, from the one source
+    /// that has.
+    pub time_wait_of_one: Reading<u64>,
     /// `net.ipv4.tcp_ehash_entries`: the size of the table in use; below 0 it is the machine's.
     pub hash_entries: Reading<i64>,
     /// TCP sockets over IPv4 in use, listeners included.
     pub sockets: Reading<u64>,
-    /// Sockets without a process.
+    /// TCP sockets without a process: those of the whole machine, because the kernel counts no others.
     pub orphans: Reading<u64>,
     /// Listening sockets, at most a few hundred of them, those with the fullest queues first.
     pub listeners: Reading<Vec<Listener>>,
+    /// How many ports of the range are listened on, by all listeners that there are.
+    pub listening_in_range: Reading<u64>,
     /// `ListenOverflows` since the namespace began: connections that found an accept queue full.
     pub listen_overflows: Reading<u64>,
     /// `nf_conntrack_max`: 0 is no limit; `null` where nothing can follow connections, because there is no such setting.

@@ -2,15 +2,23 @@
 //! its own; counts are `/proc/net`.
 
 use super::text::{Text, numbers, quoted, reading, result};
-use crate::{netstat, sock_diag, sockstat};
+use crate::{netstat, sock_diag, sockstat, time_wait};
 use fourtuple_spec::Reading;
 use fourtuple_spec::limits::{Listener, NetworkLimits};
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
 /// Listening sockets that are told of.
 const LISTENERS_MOST: usize = 256;
 
-/// Reads what the network that this process is in allows. It takes no longer with more connections.
+/// Sockets in TIME_WAIT that are looked through, one by one.
+const TIME_WAIT_MOST: u64 = 200_000;
+
+/// The widest port range that takes no privileged port.
+const WIDEST: (u16, u16) = (1_024, u16::MAX);
+
+/// Reads what the network that this process is in allows. It takes no longer with more connections, unless some of them
+/// are in TIME_WAIT: then the kernel walks its table of sockets once.
 ///
 /// Kernels before 6.6 or so hide `net.core` from a network inside a user namespace; such a value is unknown, with the
 /// file in its reason.
@@ -18,19 +26,26 @@ pub fn network_limits() -> NetworkLimits {
     let sockstat = Text::read("/proc/net/sockstat");
     let ports = Text::sysctl("net.ipv4.ip_local_port_range").parse(port_range);
     let reserved = Text::sysctl("net.ipv4.ip_local_reserved_ports");
+    let time_wait = sockstat.parse_lines(sockstat::tcp_time_wait);
+    let listeners = reading(sock_diag::listeners());
     NetworkLimits {
         reserved_in_range: reserved_in_range(&ports, &reserved),
+        reserved_in_widest: reserved_in_range(&Reading::Known(WIDEST), &reserved),
+        unprivileged_from: Text::sysctl("net.ipv4.ip_unprivileged_port_start").number(),
+        time_wait_of_one: time_wait_of_one(&ports, &time_wait),
+        listening_in_range: listening_in_range(&ports, &listeners),
         ports,
         somaxconn: Text::sysctl("net.core.somaxconn").number(),
         syn_backlog: Text::sysctl("net.ipv4.tcp_max_syn_backlog").number(),
         syncookies: Text::sysctl("net.ipv4.tcp_syncookies").number(),
         time_wait_reuse: Text::sysctl("net.ipv4.tcp_tw_reuse").number(),
         time_wait_max: Text::sysctl("net.ipv4.tcp_max_tw_buckets").number(),
-        time_wait: sockstat.parse_lines(sockstat::tcp_time_wait),
+        timestamps: Text::sysctl("net.ipv4.tcp_timestamps").number(),
+        time_wait,
         hash_entries: Text::sysctl("net.ipv4.tcp_ehash_entries").number(),
         sockets: sockstat.parse_lines(sockstat::tcp_sockets),
         orphans: sockstat.parse_lines(sockstat::tcp_orphans),
-        listeners: reading(sock_diag::listeners().map(fullest)),
+        listeners: listeners.map(fullest),
         listen_overflows: Text::read("/proc/net/netstat").parse(listen_overflows),
         conntrack_max: most_followed(&Text::sysctl("net.netfilter.nf_conntrack_max")),
         conntrack: Text::sysctl("net.netfilter.nf_conntrack_count").number(),
@@ -72,6 +87,32 @@ fn port_list(text: &str) -> Result<Vec<(u16, u16)>, String> {
             })
         })
         .collect()
+}
+
+/// How many ports of the range anybody listens on, at whatever address.
+fn listening_in_range(
+    ports: &Reading<(u16, u16)>,
+    listeners: &Reading<Vec<Listener>>,
+) -> Reading<u64> {
+    let count = |(low, high): (u16, u16)| {
+        let listeners = result(listeners.clone())?;
+        let ports = listeners.iter().map(|listener| listener.address.port());
+        let within: BTreeSet<u16> = ports.filter(|port| (low..=high).contains(port)).collect();
+        Ok(within.len() as u64)
+    };
+    reading(result(ports.clone()).and_then(count))
+}
+
+/// How many ports of the range are in TIME_WAIT towards one destination, of which the kernel has to tell one by one.
+fn time_wait_of_one(ports: &Reading<(u16, u16)>, time_wait: &Reading<u64>) -> Reading<u64> {
+    let count = |range| match result(time_wait.clone())? {
+        0 => Ok(0),
+        1..=TIME_WAIT_MOST => time_wait::of_one_destination(range),
+        many => Err(format!(
+            "{many} sockets are in TIME_WAIT, and no more than {TIME_WAIT_MOST} are looked through"
+        )),
+    };
+    reading(result(ports.clone()).and_then(count))
 }
 
 fn listen_overflows(text: &str) -> Result<u64, String> {
@@ -204,6 +245,35 @@ mod tests {
     }
 
     #[test]
+    fn every_port_of_the_range_that_is_listened_on_counts_once() {
+        let many = (0..400).map(|port| listener(1_000 + port, 0, 5));
+        let again = (0..400).map(|port| Listener {
+            address: (std::net::Ipv6Addr::UNSPECIFIED, 1_000 + port).into(),
+            waiting: 9,
+            backlog: 1,
+        });
+        let listeners = Reading::Known(many.chain(again).collect());
+        let count = |range| listening_in_range(&Reading::Known(range), &listeners);
+        assert_eq!(count((1_000, 1_399)), Reading::Known(400));
+        assert_eq!(count((1_399, 2_000)), Reading::Known(1));
+        assert_eq!(count((1_400, 2_000)), Reading::Known(0));
+        let unknown = Reading::Unknown("refused".to_owned());
+        let of_unknown = listening_in_range(&Reading::Known((1, 9)), &unknown);
+        assert_eq!(of_unknown.reason(), Some("refused"));
+    }
+
+    #[test]
+    fn too_many_in_time_wait_are_not_looked_through() {
+        let of = |many| time_wait_of_one(&Reading::Known((1, u16::MAX)), &Reading::Known(many));
+        assert_eq!(of(0), Reading::Known(0));
+        let reason = of(TIME_WAIT_MOST + 1).reason().unwrap().to_owned();
+        assert!(reason.starts_with("200001 sockets"), "{reason}");
+        let unknown = Reading::Unknown("hidden".to_owned());
+        let of_unknown = time_wait_of_one(&Reading::Known((1, 9)), &unknown);
+        assert_eq!(of_unknown.reason(), Some("hidden"));
+    }
+
+    #[test]
     fn a_listener_of_this_process_is_told_of() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -230,7 +300,13 @@ mod tests {
         assert_eq!(value("ipv4/ip_local_port_range"), format!("{low}\t{high}"));
         let time_wait_max = limits.time_wait_max.known().unwrap();
         assert_eq!(value("ipv4/tcp_max_tw_buckets"), time_wait_max.to_string());
+        let timestamps = limits.timestamps.known().unwrap();
+        assert_eq!(value("ipv4/tcp_timestamps"), timestamps.to_string());
+        let from = limits.unprivileged_from.known().unwrap();
+        assert_eq!(value("ipv4/ip_unprivileged_port_start"), from.to_string());
+        assert!(limits.listening_in_range.known().is_some());
         assert!(limits.reserved_in_range.known().is_some());
+        assert!(limits.reserved_in_widest.known().is_some());
         assert!(limits.sockets.known().is_some() && limits.time_wait.known().is_some());
         assert!(limits.listen_overflows.known().is_some());
     }
