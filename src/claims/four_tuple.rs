@@ -1,9 +1,10 @@
 //! A connection is four numbers: two of its client's and two of its server's.
 
+use super::crowd;
 use super::experiment::{self, Attempt, Attempted, Outcome, Request, Source};
 use super::{Claim, Court, Findings, Halt, count};
-use fourtuple_spec::Verdict;
 use fourtuple_spec::claim::{Evidence, Figure};
+use fourtuple_spec::{Verdict, limiter};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -65,7 +66,12 @@ struct Tried {
     outcome: Outcome,
 }
 
+/// Connections of the largest attempt: to all destinations, and two that ought to be refused.
+const CONNECTIONS_MAX: u64 = COUNTS[2] as u64 + 2;
+
 fn try_it(court: &Court<'_>) -> Result<Findings, Halt> {
+    court.needs_private_network()?;
+    needs_descriptors(experiment::connections_max())?;
     let mut tried = Vec::new();
     for differ in [Differ::Address, Differ::Port] {
         for destinations in COUNTS {
@@ -78,6 +84,17 @@ fn try_it(court: &Court<'_>) -> Result<Findings, Halt> {
         }
     }
     Ok(judge(&tried))
+}
+
+/// Where descriptors are too few, what is refused says nothing of four-tuples.
+fn needs_descriptors(connections: u64) -> Result<(), Halt> {
+    match connections < CONNECTIONS_MAX {
+        false => Ok(()),
+        true => Err(Halt::NotRun(format!(
+            "{} allows {connections} connections with both ends in one process, and {CONNECTIONS_MAX} are needed",
+            limiter::DESCRIPTORS,
+        ))),
+    }
 }
 
 /// One connection to each destination, and the first of them again: with SO_REUSEADDR, then without.
@@ -147,6 +164,26 @@ impl Tried {
         let censuses = self.outcome.censuses.iter();
         censuses.map(|census| census.client.four_tuples).sum()
     }
+
+    fn sockets(&self) -> u64 {
+        let censuses = self.outcome.censuses.iter();
+        censuses.map(|census| census.client.sockets).sum()
+    }
+
+    /// What shows that four numbers do not identify a connection.
+    fn refutation(&self) -> Option<String> {
+        let to = self.differ.name(self.destinations.into());
+        let (_, again, unshared) = self.parts()?;
+        if again.opened + unshared.opened > 0 {
+            return Some(format!(
+                "a four-tuple in use was opened once more ({to} beside it)"
+            ));
+        }
+        // Sockets that nobody found have no four-tuples, and refute nothing.
+        let (live, found) = (self.outcome.proved, self.four_tuples());
+        (found < live && self.sockets() >= live)
+            .then(|| format!("{live} live connections to {to} have {found} four-tuples"))
+    }
 }
 
 fn figures(tried: &[Tried]) -> Vec<Figure> {
@@ -210,17 +247,7 @@ fn judge(tried: &[Tried]) -> Findings {
             .map_or("none".to_owned(), |count| count.to_string());
         format!("{}: {measured}", figure.name)
     }));
-    let (verdict, why) = match differences.is_empty() {
-        true => (
-            Verdict::Confirmed,
-            "one number of four that differs makes another connection, and four that are the same make none"
-                .to_owned(),
-        ),
-        false => (
-            Verdict::Refuted,
-            format!("not as predicted: {}", differences.join("; ")),
-        ),
-    };
+    let (verdict, why) = verdict(tried, &differences);
     Findings {
         measured: Some(measured(tried)),
         verdict,
@@ -233,6 +260,22 @@ fn judge(tried: &[Tried]) -> Findings {
                 .to_owned(),
         ],
     }
+}
+
+fn verdict(tried: &[Tried], differences: &[String]) -> (Verdict, String) {
+    let refutations: Vec<String> = tried.iter().filter_map(Tried::refutation).collect();
+    if !refutations.is_empty() {
+        return (Verdict::Refuted, refutations.join("; "));
+    }
+    if tried.is_empty() || !differences.is_empty() {
+        let why = format!(
+            "not as predicted, and nothing that refutes the claim: {}",
+            differences.join("; ")
+        );
+        return (Verdict::Inconclusive, why);
+    }
+    let why = "one number of four that differs makes another connection, and four that are the same make none";
+    (Verdict::Confirmed, why.to_owned())
 }
 
 fn measured(tried: &[Tried]) -> String {
@@ -279,9 +322,10 @@ fn evidence(tried: &[Tried]) -> Vec<Evidence> {
             .iter()
             .flat_map(|census| &census.sample);
         evidence.push(Evidence {
-            what: "The first of the kernel's dump of sockets (sock_diag) while it has 16 to as many addresses: state, \
-                   local, remote, inode"
-                .to_owned(),
+            what: format!(
+                "While it has 16 connections to as many addresses. {}",
+                crowd::sample_words(SERVER_PORT)
+            ),
             lines: samples.cloned().collect(),
         });
     }
@@ -311,6 +355,7 @@ mod tests {
         attempts.push(ended(0, Some(("bind", "EADDRINUSE"))));
         let mut census = Census::default();
         census.client.four_tuples = destinations.into();
+        census.client.sockets = destinations.into();
         census.sample = vec!["ESTABLISHED".to_owned()];
         Tried {
             destinations,
@@ -365,13 +410,47 @@ mod tests {
         );
     }
 
+    fn judged(change: fn(&mut Outcome)) -> Findings {
+        let mut all = all();
+        change(&mut all[2].outcome);
+        judge(&all)
+    }
+
     #[test]
-    fn anything_else_refutes_and_is_named() {
+    fn a_four_tuple_twice_refutes() {
         let why = |change: fn(&mut Outcome)| {
-            let mut all = all();
-            change(&mut all[2].outcome);
-            let found = judge(&all);
+            let found = judged(change);
             assert_eq!(found.verdict, Verdict::Refuted);
+            found.why
+        };
+        let again = "a four-tuple in use was opened once more (16 addresses beside it)";
+        let repeated = why(|outcome| {
+            outcome.attempts[16] = ended(1, None);
+            outcome.proved = 17;
+        });
+        assert_eq!(repeated, again);
+        assert_eq!(why(|outcome| outcome.attempts[17] = ended(1, None)), again);
+        let shared = why(|outcome| outcome.censuses[0].client.four_tuples = 15);
+        assert_eq!(
+            shared,
+            "16 live connections to 16 addresses have 15 four-tuples"
+        );
+    }
+
+    #[test]
+    fn descriptors_for_all_of_it_are_needed() {
+        assert!(needs_descriptors(18).is_ok());
+        match needs_descriptors(17) {
+            Err(Halt::NotRun(why)) => assert!(why.contains("17 connections"), "{why}"),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn any_other_difference_decides_nothing_and_is_named() {
+        let why = |change: fn(&mut Outcome)| {
+            let found = judged(change);
+            assert_eq!(found.verdict, Verdict::Inconclusive);
             found.why
         };
         let refused = why(|outcome| {
@@ -383,18 +462,22 @@ mod tests {
             "{refused}"
         );
         assert!(why(|outcome| outcome.proved = 15).contains("15 live"));
-        let repeated = why(|outcome| {
-            outcome.attempts[16] = ended(1, None);
-            outcome.proved = 17;
-        });
+        let other_errno =
+            why(|outcome| outcome.attempts[16] = ended(0, Some(("connect", "ETIMEDOUT"))));
         assert!(
-            repeated.contains("the four-tuple in use: no refusal"),
-            "{repeated}"
+            other_errno.contains("the four-tuple in use: ETIMEDOUT at connect"),
+            "{other_errno}"
         );
         assert!(
             why(|outcome| outcome.attempts[17] = ended(0, None)).contains("without SO_REUSEADDR")
         );
-        assert!(why(|outcome| outcome.censuses[0].client.four_tuples = 15).contains("four-tuples"));
+        let lost = why(|outcome| {
+            outcome.censuses[0].client.four_tuples = 15;
+            outcome.censuses[0].client.sockets = 15;
+        });
+        assert!(lost.contains("four-tuples"), "{lost}");
+        why(|outcome| outcome.proved = 0);
+        assert_eq!(judge(&[]).verdict, Verdict::Inconclusive);
         assert!(!why(|outcome| outcome.attempts.clear()).is_empty());
     }
 }
