@@ -1,10 +1,12 @@
 //! `fourtuple claims` as a program: which claims are tried, what is said, and what is kept.
 //!
-//! The claim `four-tuple` is tried throughout, which takes a few sockets and no time to speak of.
+//! The claim `four-tuple` is tried, which takes a few sockets and no time to speak of, and makes no record.
 
 mod common;
 
+use common::place::{fourtuple_in, with_descriptors};
 use common::{directory, errors, fourtuple, output, records, refused};
+use fourtuple_spec::limiter;
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
@@ -38,6 +40,14 @@ fn with_out<'a>(directory: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
     arguments
 }
 
+/// Whether a network was refused: then that is the reason, and nothing else is.
+fn has_no_network(tried: &Value) -> bool {
+    let why = tried["why"].as_str().unwrap();
+    let is_it = why.starts_with("it needs a network namespace of its own, and none is granted: ");
+    assert!(!is_it || tried["verdict"] == "not-run", "{tried}");
+    is_it
+}
+
 #[test]
 fn an_unknown_claim_is_refused_with_those_that_there_are() {
     let errors = refused(2, ["claims", "--only", "four-tupel"]);
@@ -61,9 +71,10 @@ fn one_claim_is_one_object_with_counts_that_are_exact() {
     let tried = &trial["claims"][0];
     let said = errors(&output);
     assert!(said.contains("[1/1] four-tuple"), "{said}");
-    if tried["verdict"] == "not-run" {
-        // Where no network namespace is granted, that is what it has to say.
-        assert!(tried["measured"].is_null() && !tried["why"].as_str().unwrap().is_empty());
+    assert_eq!(tried["command"], trial["command"]);
+    assert!(tried["tried_at"].as_str().unwrap() >= trial["started_at"].as_str().unwrap());
+    if has_no_network(tried) {
+        assert!(tried["measured"].is_null(), "{tried}");
         return;
     }
     assert_eq!(tried["verdict"], "confirmed", "{tried}");
@@ -124,12 +135,12 @@ fn what_is_kept_is_replaced_claim_by_claim() {
     for name in ["records.jsonl", "README.md"] {
         assert!(names.iter().any(|other| other == name), "{names:?}");
     }
-    let count = records(&directory).len();
 
     // Another claim that was tried before stays; this one is replaced.
     let mut other = trial["claims"][0].clone();
     other["id"] = "comfortable".into();
-    other["records"] = Value::Array(Vec::new());
+    other["tried_at"] = "2020-02-03T04:05:06Z".into();
+    other["command"] = vec!["fourtuple", "claims", "--full"].into();
     trial["claims"][0]["why"] = "of an earlier trial".into();
     trial["claims"].as_array_mut().unwrap().insert(0, other);
     fs::write(directory.join("trial.json"), trial.to_string()).unwrap();
@@ -138,12 +149,103 @@ fn what_is_kept_is_replaced_claim_by_claim() {
     let trial = kept(&directory);
     assert_eq!(ids(&trial), ["four-tuple", "comfortable"]);
     assert_ne!(trial["claims"][0]["why"], "of an earlier trial");
-    let places = trial["claims"][0]["records"].as_array().unwrap();
+    assert_eq!(trial["started_at"], "2020-02-03T04:05:06Z");
+    assert_eq!(trial["command"], trial["claims"][0]["command"]);
+    let page = fs::read_to_string(directory.join("README.md")).unwrap();
+    for part in [
+        "commands, the last `fourtuple claims --only four-tuple --out ",
+        "*Tried by `fourtuple claims --full`, 2020-02-03; took ",
+    ] {
+        assert!(page.contains(part), "{part}\n{page}");
+    }
+    fs::remove_dir_all(&directory).unwrap();
+}
+
+#[test]
+fn a_claim_rests_on_the_records_of_its_last_trial() {
+    let directory = directory("claims-records");
+    let mut before = 0;
+    for _ in 0..2 {
+        // A run of 100,000 connections that ends at once, for lack of descriptors, and is kept all the same.
+        let tried = fourtuple_in(&with_descriptors(48))
+            .args(["claims", "--only", "port-reuse", "--out"])
+            .arg(&directory)
+            .output()
+            .unwrap();
+        assert!(tried.status.success(), "{}", errors(&tried));
+        let trial = kept(&directory);
+        let count = records(&directory).len();
+        if has_no_network(&trial["claims"][0]) {
+            assert_eq!(count, 0);
+        } else {
+            assert!(count > before, "{trial}");
+        }
+        let places: Vec<usize> = (before..count).collect();
+        assert_eq!(trial["claims"][0]["records"], Value::from(places));
+        before = count;
+    }
+    fs::remove_dir_all(&directory).unwrap();
+}
+
+#[test]
+fn too_few_descriptors_are_no_answer_and_are_named() {
+    let output = fourtuple_in(&with_descriptors(48))
+        .args(SMALL)
+        .arg("--json")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", errors(&output));
+    let trial = trial(&output);
+    let tried = &trial["claims"][0];
+    assert_eq!(tried["verdict"], "not-run", "{tried}");
+    if !has_no_network(tried) {
+        let why = tried["why"].as_str().unwrap();
+        assert!(why.contains(limiter::DESCRIPTORS), "{why}");
+    }
+}
+
+#[test]
+fn a_place_that_cannot_be_written_is_named() {
+    let directory = directory("claims-unwritable");
+    let file = directory.join("file");
+    fs::write(&file, "mine").unwrap();
+    let errors = refused(2, with_out(&file, &[]));
     assert!(
-        places
-            .iter()
-            .all(|place| place.as_u64().unwrap() >= count as u64)
+        errors.contains("file is there and is no directory: choose another --out"),
+        "{errors}"
     );
+    assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
+    // Nobody, root neither, may make a directory there.
+    let errors = refused(3, with_out(Path::new("/proc/fourtuple-claims"), &[]));
+    assert!(
+        errors.contains("/proc/fourtuple-claims/records.jsonl cannot be written"),
+        "{errors}"
+    );
+    fs::remove_dir_all(&directory).unwrap();
+}
+
+#[test]
+fn what_cannot_be_kept_or_drawn_is_shown_all_the_same() {
+    let directory = directory("claims-unkept");
+    // What is written whole goes through a file of this name, and a directory is none.
+    let in_the_way = |name: &str| directory.join(format!("{name}.partial"));
+    fs::create_dir(in_the_way("README.md")).unwrap();
+    let undrawn = output(with_out(&directory, &["--json"]));
+    assert_eq!(undrawn.status.code(), Some(3));
+    assert_eq!(ids(&trial(&undrawn)), ["four-tuple"]);
+    assert_eq!(ids(&kept(&directory)), ["four-tuple"]);
+    let said = errors(&undrawn);
+    assert!(said.contains("README.md"), "{said}");
+
+    fs::create_dir(in_the_way("trial.json")).unwrap();
+    let unkept = output(with_out(&directory, &["--json"]));
+    assert_eq!(unkept.status.code(), Some(3));
+    assert_eq!(ids(&trial(&unkept)), ["four-tuple"]);
+    let said = errors(&unkept);
+    assert!(said.contains("trial.json cannot be written"), "{said}");
+    // The first of both is the reason, which is said last.
+    let (page, reason) = (said.rfind("README.md"), said.rfind("trial.json"));
+    assert!(page.is_some() && page < reason, "{said}");
     fs::remove_dir_all(&directory).unwrap();
 }
 

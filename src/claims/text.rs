@@ -254,7 +254,10 @@ mod tests {
             "{text}"
         );
         let last = lines.last().unwrap();
-        assert_eq!(*last, "port-reuse    not run            0.0 s  no namespaces");
+        assert_eq!(
+            *last,
+            "port-reuse    not run            0.0 s  no namespaces"
+        );
         assert!(lines.iter().all(|line| line.chars().count() <= 80));
     }
 
