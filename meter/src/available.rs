@@ -13,18 +13,14 @@ pub struct Available {
     pub machine_bytes: Option<u64>,
     /// The memory cgroup's room, wherever its limit sits between here and the mount; `None` where there is none.
     pub group_bytes: Option<u64>,
+    /// That limit.
+    pub group_limit_bytes: Option<u64>,
 }
 
 impl Available {
     /// The less of both.
     pub fn bytes(&self) -> Option<u64> {
         self.machine_bytes.into_iter().chain(self.group_bytes).min()
-    }
-
-    /// Whether it is the group that has less.
-    pub fn is_bound_by_group(&self) -> bool {
-        let machine_bytes = self.machine_bytes.unwrap_or(u64::MAX);
-        self.group_bytes.is_some_and(|group| group < machine_bytes)
     }
 }
 
@@ -49,12 +45,14 @@ pub fn available() -> Available {
     let room = own_cgroup().and_then(|(place, directory)| {
         cgroup::up_to_mount(&directory, &place.mount_point)
             .into_iter()
-            .filter_map(|directory| group(place.version, directory)?.room())
-            .min()
+            .filter_map(|directory| group(place.version, directory))
+            .filter_map(|group| group.room().zip(group.limit))
+            .min_by_key(|(room, _)| *room)
     });
     Available {
         machine_bytes: machine_bytes(),
-        group_bytes: room,
+        group_bytes: room.map(|(room, _)| room),
+        group_limit_bytes: room.map(|(_, limit)| limit),
     }
 }
 
@@ -113,17 +111,17 @@ mod tests {
     }
 
     #[test]
-    fn the_less_of_both_counts_and_has_a_name() {
+    fn the_less_of_both_counts() {
         let of = |machine_bytes, group_bytes| Available {
             machine_bytes,
             group_bytes,
+            group_limit_bytes: group_bytes.map(|bytes| 2 * bytes),
         };
-        let both = |available: Available| (available.bytes(), available.is_bound_by_group());
-        assert_eq!(both(of(Some(9), Some(5))), (Some(5), true));
-        assert_eq!(both(of(Some(5), Some(9))), (Some(5), false));
-        assert_eq!(both(of(Some(5), None)), (Some(5), false));
-        assert_eq!(both(of(None, Some(5))), (Some(5), true));
-        assert_eq!(both(of(None, None)), (None, false));
+        assert_eq!(of(Some(9), Some(5)).bytes(), Some(5));
+        assert_eq!(of(Some(5), Some(9)).bytes(), Some(5));
+        assert_eq!(of(Some(5), None).bytes(), Some(5));
+        assert_eq!(of(None, Some(5)).bytes(), Some(5));
+        assert_eq!(of(None, None).bytes(), None);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::inputs::{CAP_IPC_LOCK, Inputs, allows, known};
 use super::number::{bytes, count, limit};
 use super::setting::Aside;
 use super::{Allows, Remedy, Rung, Scope, Side};
+use fourtuple_meter::Available;
 use fourtuple_spec::limiter;
 use fourtuple_spec::limits::GroupMemory;
 
@@ -15,6 +16,37 @@ const RESERVE_BYTES_LEAST: u64 = 256 << 20;
 /// it is what the doctor plans with.
 pub fn reserve_bytes(memory_bytes: Option<u64>) -> u64 {
     ((memory_bytes.unwrap_or(0) as f64 * RESERVE_SHARE) as u64).max(RESERVE_BYTES_LEAST)
+}
+
+/// What stays free of a control group: this share of its limit, and no less than the bytes below. It is less than of a
+/// machine because only what is in flight between two looks has to find room, and no other process's memory.
+const GROUP_RESERVE_PART: u64 = 50;
+const GROUP_RESERVE_BYTES_LEAST: u64 = 32 << 20;
+
+/// What stays free, bytes, of a control group with such a limit, in the same way.
+pub fn group_reserve_bytes(limit_bytes: u64) -> u64 {
+    (limit_bytes / GROUP_RESERVE_PART).max(GROUP_RESERVE_BYTES_LEAST)
+}
+
+/// The limit of a group that has so much beside what stays free.
+fn limit_for(bytes: u64) -> u64 {
+    let share = bytes / (GROUP_RESERVE_PART - 1) + 1;
+    bytes.saturating_add(share.max(GROUP_RESERVE_BYTES_LEAST))
+}
+
+/// What a run may take before anything that has to stay free is touched, bytes, and which limit ends it: the machine's
+/// memory or the control group's. `None` where neither can be read.
+pub fn spare(available: Available, memory_bytes: Option<u64>) -> Option<(u64, &'static str)> {
+    let machine =
+        (available.machine_bytes).map(|bytes| bytes.saturating_sub(reserve_bytes(memory_bytes)));
+    let group = (available.group_bytes.zip(available.group_limit_bytes))
+        .map(|(bytes, limit)| bytes.saturating_sub(group_reserve_bytes(limit)));
+    let machine = machine.map(|bytes| (bytes, limiter::MEMORY));
+    let group = group.map(|bytes| (bytes, limiter::MEMORY_GROUP));
+    machine
+        .into_iter()
+        .chain(group)
+        .min_by_key(|(bytes, _)| *bytes)
 }
 
 /// Memory of the machine.
@@ -70,19 +102,20 @@ fn more_memory(inputs: &Inputs, room: u64, each: u64) -> String {
     )
 }
 
-/// Memory of the control group: of all that the process is in, the one with the least room. As much stays free as of the
-/// machine's, because a run stops its growth where either is near its end.
+/// Memory of the control group: of all that the process is in, the one with the least room.
 pub fn of_group(inputs: &Inputs) -> Option<Rung> {
     let memory = &inputs.question.memory;
     let each = memory.charged_bytes.unwrap_or(memory.bytes);
-    let reserve = reserve_bytes(inputs.limits.machine.memory_bytes.known().copied());
     let groups = known(&inputs.limits.group.memory);
     let tightest = (groups.as_ref()).map(|groups| groups.iter().min_by_key(|group| left(group)));
     let allows = match tightest {
         Err(reason) => Allows::Unknown(reason.clone()),
-        Ok(None) => Allows::Any("no group of the process has a limit".to_owned()),
+        Ok(None) => Allows::Any("no group that can be seen from here has a limit".to_owned()),
         Ok(Some(_)) if each == 0 => takes_none(),
-        Ok(Some(group)) => Allows::Connections(fitting(left(group).saturating_sub(reserve), each)),
+        Ok(Some(group)) => {
+            let reserve = group_reserve_bytes(group.limit_bytes);
+            Allows::Connections(fitting(left(group).saturating_sub(reserve), each))
+        }
     };
     let tightest = tightest.ok().flatten();
     let file = tightest.map(|group| group.file.clone());
@@ -92,6 +125,7 @@ pub fn of_group(inputs: &Inputs) -> Option<Rung> {
         scope: Scope::Group,
         value: tightest.map(|group| bytes(group.limit_bytes)),
         used: tightest.map(|group| {
+            let reserve = group_reserve_bytes(group.limit_bytes);
             let (used, reserve) = (bytes(group.used_bytes), bytes(reserve));
             format!(
                 "{used} used, {reserve} stay free, {} B a connection",
@@ -101,8 +135,8 @@ pub fn of_group(inputs: &Inputs) -> Option<Rung> {
         remedy: match (tightest, &allows) {
             (Some(group), Allows::Connections(room)) => {
                 let taken = inputs.target(*room).saturating_mul(each);
-                let there = group.used_bytes.saturating_add(reserve);
-                raise_group(inputs, group, taken.saturating_add(there))
+                let needed = limit_for(group.used_bytes.saturating_add(taken));
+                raise_group(inputs, group, needed)
             }
             _ => Remedy::default(),
         },
@@ -208,5 +242,37 @@ mod tests {
         assert_eq!(reserve_bytes(None), 256 << 20);
         assert_eq!(reserve_bytes(Some(1 << 30)), 256 << 20);
         assert_eq!(reserve_bytes(Some(100 << 30)), 2 << 30);
+    }
+
+    #[test]
+    fn a_group_keeps_a_share_of_its_own_limit_whatever_the_machine_has() {
+        assert_eq!(group_reserve_bytes(256 << 20), 32 << 20);
+        assert_eq!(group_reserve_bytes(100 << 30), 2 << 30);
+        for bytes in [0, 1, 48, 1 << 20, 1_644_167_119, 1 << 33, (1 << 40) + 7] {
+            let limit = limit_for(bytes);
+            assert!(limit - group_reserve_bytes(limit) >= bytes, "{bytes}");
+            let less = limit - 4;
+            let is_enough = less.saturating_sub(group_reserve_bytes(less)) >= bytes;
+            assert!(bytes == 0 || !is_enough, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn what_has_less_to_spare_ends_a_run() {
+        let of = |machine: u64, group: u64, limit: u64| {
+            let available = Available {
+                machine_bytes: Some(machine << 20),
+                group_bytes: Some(group << 20),
+                group_limit_bytes: Some(limit << 20),
+            };
+            let (bytes, name) = spare(available, Some(8 << 30)).unwrap();
+            (bytes >> 20, name)
+        };
+        // The small group has room where as much would be nothing on the machine.
+        assert_eq!(of(4_096, 200, 256), (168, limiter::MEMORY_GROUP));
+        assert_eq!(of(4_096, 32, 256), (0, limiter::MEMORY_GROUP));
+        // The machine has more bytes left, and fewer to spare.
+        assert_eq!(of(300, 250, 512), (44, limiter::MEMORY));
+        assert_eq!(spare(Available::default(), None), None);
     }
 }

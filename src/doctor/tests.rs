@@ -212,7 +212,8 @@ fn a_range_is_widened_as_far_as_it_goes_and_then_destinations_help() {
         "sysctl -w net.ipv4.ip_local_port_range=\"1024 65535\""
     );
     assert!(range.remedy.suffices);
-    assert_eq!(advice(&range), "or use 2 destinations or sources");
+    assert!(advice(&range).contains("net.ipv4.ip_local_reserved_ports"));
+    assert!(advice(&range).ends_with("; or use 2 destinations or sources"));
     let range = rung(pair(100_000), &limits, limiter::PORT_RANGE);
     assert!(
         !range.remedy.suffices && advice(&range).contains("64,512 ports"),
@@ -221,6 +222,11 @@ fn a_range_is_widened_as_far_as_it_goes_and_then_destinations_help() {
     limits.network.ports = Known((500, 65_535));
     let range = rung(pair(100_000), &limits, limiter::PORT_RANGE);
     assert_eq!(range.remedy.now, None, "it is never made narrower");
+    limits.network.ports = Known((32_768, 60_999));
+    limits.network.unprivileged_from = Known(5_000);
+    let range = rung(pair(100_000), &limits, limiter::PORT_RANGE);
+    assert!(now(&range).ends_with("\"5000 65535\""), "{range:?}");
+    limits.network.unprivileged_from = Known(1_024);
     limits.process.pid = Some(5);
     limits.network.ports = Known((32_768, 60_999));
     let range = rung(pair(50_000), &limits, limiter::PORT_RANGE);
@@ -237,6 +243,7 @@ fn a_listener_in_the_range_and_reserved_ports_take_theirs() {
     };
     let listeners = ["127.0.0.1:40000", "[::]:40000", "127.0.0.1:80"];
     limits.network.listeners = Known(listeners.map(|address| listener(address, 0, 9)).to_vec());
+    limits.network.listening_in_range = Known(1);
     let range = rung(pair(None), &limits, limiter::PORT_RANGE);
     assert_eq!(range.allows, Allows::Connections(28_231));
     limits.network.reserved_in_range = Known(2);
@@ -256,9 +263,108 @@ fn a_listener_in_the_range_and_reserved_ports_take_theirs() {
 }
 
 #[test]
+fn more_listen_than_are_listed_and_what_is_not_known_is_said() {
+    let mut limits = limits();
+    let range = |limits: &Limits| rung(pair(64_000), limits, limiter::PORT_RANGE);
+    limits.network.listening_in_range = Known(400);
+    assert_eq!(range(&limits).allows, Allows::Connections(28_232 - 400));
+    let used = range(&limits).used.unwrap();
+    assert!(used.starts_with("400 listened on, "), "{used}");
+    assert!(used.ends_with("are not subtracted: 10 TCP sockets are open"));
+    limits.network.listening_in_range = Reading::default();
+    limits.network.sockets = Reading::default();
+    assert_eq!(range(&limits).allows, Allows::Connections(28_232));
+    let used = range(&limits).used.unwrap();
+    assert!(used.starts_with("at most, because") && used.ends_with("are not subtracted"));
+    limits.network.listening_in_range = Known(0);
+    limits.network.sockets = Known(0);
+    let used = range(&limits).used.unwrap();
+    assert_eq!(used, "from one source to one destination");
+}
+
+#[test]
+fn the_widest_range_has_its_own_listeners_and_reserved_ports() {
+    let mut limits = limits();
+    let range = |limits: &Limits| rung(pair(64_500), limits, limiter::PORT_RANGE);
+    assert!(range(&limits).remedy.suffices);
+    limits.network.reserved_in_widest = Known(11);
+    assert!(range(&limits).remedy.suffices);
+    let listening = |port| Listener {
+        address: ([0, 0, 0, 0], port).into(),
+        waiting: 0,
+        backlog: 9,
+    };
+    limits.network.listeners = Known(vec![listening(80), listening(8_080), listening(9_090)]);
+    let narrow = range(&limits);
+    assert!(!narrow.remedy.suffices, "two of them are in it");
+    assert!(advice(&narrow).contains("at most 64,499 ports"));
+}
+
+#[test]
+fn a_port_is_taken_over_only_with_timestamps() {
+    let mut limits = limits();
+    limits.network.time_wait = Known(60);
+    limits.network.time_wait_of_one = Known(40);
+    for (timestamps, reuse, command) in [
+        (Known(0), 0, "sysctl -w net.ipv4.tcp_tw_reuse=1"),
+        (Known(0), 1, ""),
+        (Reading::default(), 2, "sysctl -w net.ipv4.tcp_tw_reuse=1"),
+    ] {
+        limits.network.timestamps = timestamps;
+        limits.network.time_wait_reuse = Known(reuse);
+        let waiting = rung(pair(28_200), &limits, limiter::TIME_WAIT);
+        assert_eq!(waiting.allows, Allows::Connections(28_192));
+        assert_eq!(now(&waiting), command);
+        assert!(!waiting.remedy.suffices && advice(&waiting).contains("tcp_timestamps"));
+    }
+}
+
+#[test]
+fn what_is_in_time_wait_elsewhere_refuses_nothing() {
+    let mut limits = limits();
+    limits.network.time_wait = Known(50_000);
+    limits.network.time_wait_reuse = Known(0);
+    assert_any(
+        &rung(pair(None), &limits, limiter::TIME_WAIT),
+        "none of them keeps",
+    );
+    limits.network.time_wait_of_one = Reading::Unknown("too many".to_owned());
+    let other = |question| rung(question, &limits, limiter::TIME_WAIT).allows;
+    assert!(matches!(other(pair(28_000)), Allows::Other(words)
+        if words.starts_with("up to 28,232 ports") && words.ends_with("too many")));
+    let bound = with_client(|client| client.binding = Binding::AtBind);
+    assert!(matches!(other(bound), Allows::Other(words) if words.contains("bind picks none")));
+}
+
+#[test]
+fn groups_miss_ports_and_not_connections() {
+    let mut limits = limits();
+    limits.network.ports = Known((1_000, 1_063));
+    limits.network.time_wait = Known(40);
+    limits.network.time_wait_of_one = Known(40);
+    limits.network.time_wait_reuse = Known(0);
+    for (groups, each, count) in [
+        (1, None, 24),
+        (3, None, 3 * 64 - 40),
+        (1, Some(24), 24),
+        (4, Some(24), 96),
+        (1, Some(25), 24),
+        (4, Some(25), 3 * 25 + 24),
+        (1, Some(1_000), 24),
+    ] {
+        let question = with_client(|client| {
+            (client.groups, client.group_connections) = (Some(groups), each);
+        });
+        let allows = rung(question, &limits, limiter::TIME_WAIT).allows;
+        assert_eq!(allows, Allows::Connections(count), "{groups} {each:?}");
+    }
+}
+
+#[test]
 fn ended_connections_keep_their_ports_unless_those_are_used_again() {
     let mut limits = limits();
     limits.network.time_wait = Known(40);
+    limits.network.time_wait_of_one = Known(40);
     assert_any(
         &rung(pair(None), &limits, limiter::TIME_WAIT),
         "tcp_tw_reuse",
@@ -267,7 +373,7 @@ fn ended_connections_keep_their_ports_unless_those_are_used_again() {
     let waiting = rung(pair(28_200), &limits, limiter::TIME_WAIT);
     assert_eq!(waiting.allows, Allows::Connections(28_192));
     assert_eq!(now(&waiting), "sysctl -w net.ipv4.tcp_tw_reuse=1");
-    assert!(waiting.remedy.suffices && waiting.used.unwrap().contains("at worst"));
+    assert!(waiting.remedy.suffices && waiting.used.unwrap().contains("towards one destination"));
     limits.network.time_wait_reuse = Known(2);
     let from_afar = question(None, None, Some(client()));
     let waiting = rung(from_afar, &limits, limiter::TIME_WAIT);
@@ -301,6 +407,33 @@ fn a_queue_holds_one_more_than_its_length_where_nobody_accepts() {
 }
 
 #[test]
+fn handshakes_are_bounded_where_no_cookies_are_sent() {
+    let mut limits = limits();
+    let of = |limits: &Limits| rung(pair(None), limits, limiter::SYN_BACKLOG);
+    for cookies in [1, 2] {
+        limits.network.syncookies = Known(cookies);
+        assert_any(&of(&limits), "go by cookies");
+    }
+    limits.network.syncookies = Known(0);
+    assert!(matches!(of(&limits).allows, Allows::Other(words) if words.contains("three quarters")));
+    limits.network.syncookies = Reading::Unknown("hidden".to_owned());
+    assert_eq!(of(&limits).allows, Allows::Unknown("hidden".to_owned()));
+}
+
+#[test]
+fn the_backlog_of_another_program_is_assumed() {
+    let mut limits = limits();
+    let of = |limits: &Limits| rung(pair(None), limits, limiter::ACCEPT_QUEUE).value;
+    assert!(of(&limits).unwrap().starts_with("backlog 4,096, "));
+    limits.process.pid = Some(77);
+    let value = of(&limits).unwrap();
+    assert!(
+        value.starts_with("a backlog of 4,096 is assumed, "),
+        "{value}"
+    );
+}
+
+#[test]
 fn what_is_followed_counts_and_where_nothing_is_it_does_not() {
     let mut limits = limits();
     let followed = rung(pair(300_000), &limits, limiter::CONNTRACK);
@@ -322,6 +455,12 @@ fn what_is_followed_counts_and_where_nothing_is_it_does_not() {
     limits.network.conntrack_max = Reading::Unknown("garbage".to_owned());
     let unknown = rung(pair(None), &limits, limiter::CONNTRACK);
     assert_eq!(unknown.allows, Allows::Unknown("garbage".to_owned()));
+    // In another network than the first the setting can be read alone.
+    limits.network.conntrack_max = Known(Some(262_144));
+    limits.machine.tcp_memory_pages = Reading::default();
+    let elsewhere = rung(pair(300_000), &limits, limiter::CONNTRACK);
+    assert!(advice(&elsewhere).contains("first network alone"));
+    assert_eq!(advice(&followed), "");
     // Nobody follows anything now: what there may be rules for is not known, and it is said.
     limits.network.conntrack_max = Known(Some(262_144));
     limits.network.conntrack = Known(0);
@@ -357,9 +496,10 @@ fn memory_keeps_its_reserve_in_the_machine_and_in_the_tightest_group() {
     let memory = rung(question, &limits, limiter::MEMORY_GROUP);
     assert_eq!(
         memory.allows,
-        Allows::Connections(((1 << 30) - reserve) / 5_000)
+        Allows::Connections(((1 << 30) - memory::group_reserve_bytes(3 << 30)) / 5_000)
     );
-    let needed = (2_u64 << 30) + reserve + 5_000_000_000;
+    let taken = (2_u64 << 30) + 5_000_000_000;
+    let needed = taken + taken / 49 + 1;
     assert_eq!(now(&memory), format!("echo {needed} > /b/memory.max"));
     assert_eq!(memory.read_from, "/b/memory.max");
 }
@@ -455,7 +595,6 @@ fn epoll_watches_bound_who_watches_and_the_rest_bounds_something_else() {
     );
     for (name, words) in [
         (limiter::TIME_WAIT_BUCKETS, "TIME_WAIT"),
-        (limiter::SYN_BACKLOG, "by cookies"),
         (limiter::TCP_MEM, "734 MiB in all"),
         (limiter::ORPHANS, "left to send"),
         (limiter::HASH, "30.52 sockets a bucket with 1,000,000"),

@@ -9,14 +9,9 @@ use fourtuple_spec::limits::{GroupLimits, GroupMemory, GroupTasks};
 /// Files of a limit and of what is charged to it.
 type Pair = (&'static str, &'static str);
 
-/// Version 1 has limits of their own for the kernel's memory, and for TCP's buffers.
-const KERNEL_MEMORY: [Pair; 2] = [
-    ("memory.kmem.limit_in_bytes", "memory.kmem.usage_in_bytes"),
-    (
-        "memory.kmem.tcp.limit_in_bytes",
-        "memory.kmem.tcp.usage_in_bytes",
-    ),
-];
+/// Version 1 has a limit of its own for the kernel's memory. The one for TCP's (`memory.kmem.tcp`) is of pages of
+/// buffers, of which a connection at rest has none: it is no limit of how many there are.
+const KERNEL_MEMORY: Pair = ("memory.kmem.limit_in_bytes", "memory.kmem.usage_in_bytes");
 
 /// In both versions.
 const TASKS: Pair = ("pids.max", "pids.current");
@@ -74,11 +69,8 @@ fn memory_limits(tree: &Tree, read: Read<'_>) -> Result<Vec<GroupMemory>, String
     let version = tree.place.version;
     let pairs = || {
         let own = (version.limit_file(), version.usage_file());
-        let others = match version {
-            Version::V1 => &KERNEL_MEMORY[..],
-            Version::V2 => &[],
-        };
-        std::iter::once(own).chain(others.iter().copied())
+        let kernel = (version == Version::V1).then_some(KERNEL_MEMORY);
+        std::iter::once(own).chain(kernel)
     };
     let directories = tree.directories().into_iter();
     let files = directories.flat_map(|directory| pairs().map(move |pair| (directory, pair)));
@@ -211,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn version_1_has_limits_of_kernel_memory_too() {
+    fn version_1_has_a_limit_of_kernel_memory_and_that_of_buffers_does_not_count() {
         let read = reader(&[
             ("/c/a/memory.limit_in_bytes", "2097152\n"),
             ("/c/a/memory.usage_in_bytes", "1048576\n"),
@@ -219,7 +211,8 @@ mod tests {
                 "/c/a/memory.stat",
                 "inactive_file 1\ntotal_inactive_file 524288\n",
             ),
-            ("/c/a/memory.kmem.limit_in_bytes", "9223372036854771712\n"),
+            ("/c/a/memory.kmem.limit_in_bytes", "1572864\n"),
+            ("/c/a/memory.kmem.usage_in_bytes", "8192\n"),
             ("/c/a/memory.kmem.tcp.limit_in_bytes", "1048576\n"),
             ("/c/a/memory.kmem.tcp.usage_in_bytes", "4096\n"),
             ("/c/memory.limit_in_bytes", "9223372036854771712\n"),
@@ -228,7 +221,7 @@ mod tests {
         let found = memory_limits(&tree_of(Version::V1, "/c/a"), &read).unwrap();
         let expected = [
             memory_of("/c/a/memory.limit_in_bytes", 2 * MIB, MIB / 2),
-            memory_of("/c/a/memory.kmem.tcp.limit_in_bytes", MIB, 4096),
+            memory_of("/c/a/memory.kmem.limit_in_bytes", 3 * MIB / 2, 8192),
         ];
         assert_eq!(found, expected);
     }
