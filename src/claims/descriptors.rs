@@ -4,6 +4,7 @@ mod look;
 #[cfg(test)]
 mod tests;
 
+use super::crowd::{in_words, so_many};
 use super::{Claim, Court, Findings, Halt, count, number};
 use crate::publish::format::whole;
 use fourtuple_meter::Subjects;
@@ -25,7 +26,8 @@ pub const CLAIM: Claim = Claim {
     predicted: "epoll ends with EMFILE at 1,024 connections less what it has open besides. io_uring holds 80,000 with \
                 about a hundred open descriptors, and fs.file-nr rises by 160,000, because both ends are on this \
                 machine. In the accept queue, in TIME_WAIT and as an orphan a connection takes no descriptor. So the \
-                claim is refuted for RLIMIT_NOFILE, and confirmed for fs.file-max.",
+                claim is refuted for RLIMIT_NOFILE, while each end is counted towards fs.file-max, which is not run \
+                into.",
     try_it,
 };
 
@@ -42,6 +44,8 @@ const UNHELD: [(EndpointState, u32); 3] = [
     (EndpointState::TimeWait, 20_000),
     (EndpointState::Orphan, 2_000),
 ];
+/// What the kernel calls it when a process may have no more descriptors.
+const EMFILE: &str = "EMFILE";
 const SETTLE_MS: u64 = 300;
 /// `fs.file-nr` is added up over cores now and then only, and others open files too.
 const FILES_WITHIN: f64 = 0.02;
@@ -51,7 +55,9 @@ fn try_it(court: &Court<'_>) -> Result<Findings, Halt> {
     let wall = match wall(court, ClientKind::Uring) {
         // Where there is no io_uring, the client may do without.
         Err(Halt::NotRun(why)) => {
-            notes.push(format!("the client of epoll spins: {why}"));
+            notes.push(format!(
+                "The client of epoll spins, because a run with one of io_uring was not made: {why}"
+            ));
             wall(court, ClientKind::Spin)?
         }
         wall => wall?,
@@ -104,10 +110,9 @@ fn direct(court: &Court<'_>) -> Result<Direct, Halt> {
     // What was open before is read while a few are, because before a run begins an earlier one may be closing its own.
     let (few, before) = watched(court, &limited(Engine::Uring, FEW_CONNECTIONS))?;
     let (record, look) = watched(court, &limited(Engine::Uring, DIRECT_CONNECTIONS))?;
-    // Those few have two ends as well.
-    let ends = 2 * u64::from(few.case.connections);
     Ok(Direct {
-        files_before: before.files.map(|files| files.saturating_sub(ends)),
+        few: few.case.connections,
+        before,
         record,
         look,
     })
@@ -179,6 +184,27 @@ impl Wall {
         !self.is_met() && self.record.setup.connections_proved == Some(WALL_CONNECTIONS)
     }
 
+    /// What is not as predicted of where descriptors ended it.
+    fn missed(&self) -> Option<String> {
+        let held = self.held().filter(|_| self.is_met())?;
+        let predicted = self.predicted();
+        (predicted != Some(held)).then(|| {
+            let predicted = predicted.map_or("none could be".to_owned(), |count| {
+                format!("{} were", whole(count as f64))
+            });
+            let held = whole(held as f64);
+            format!("; but epoll ended with {held} connections, and {predicted} predicted")
+        })
+    }
+
+    /// What it ended with: the errno if that is in its words, else the limit that they were taken for.
+    fn end(&self) -> &str {
+        match self.error().contains(EMFILE) {
+            true => EMFILE,
+            false => self.record.limiter.as_deref().unwrap_or("no known limit"),
+        }
+    }
+
     fn error(&self) -> &str {
         self.record.error.as_deref().unwrap_or("no reason is known")
     }
@@ -188,7 +214,9 @@ impl Wall {
 struct Direct {
     record: Record,
     look: Look,
-    files_before: Option<u64>,
+    /// How many connections there were when it was looked at before.
+    few: u32,
+    before: Look,
 }
 
 impl Direct {
@@ -199,12 +227,15 @@ impl Direct {
         let is_bare = |open: u64| open <= u64::from(LIMIT);
         setup.connections_held == asked
             && setup.connections_proved == asked
-            && self.look.open_count().is_none_or(is_bare)
+            && self.look.open_count().is_some_and(is_bare)
     }
 
-    /// How many open files more there were.
-    fn files(&self) -> Option<u64> {
-        Some(self.look.files?.saturating_sub(self.files_before?))
+    /// How many open files more there were than without connections: those few of before have two ends as well, which
+    /// are taken off what was read. Fewer are below 0.
+    fn files(&self) -> Option<i64> {
+        let ends = 2 * i64::from(self.few);
+        let before = i64::try_from(self.before.files()?).ok()? - ends;
+        Some(i64::try_from(self.look.files()?).ok()? - before)
     }
 
     /// How many there would be more if each end of a connection were one.
@@ -253,17 +284,8 @@ impl Tried {
                     .to_owned(),
             );
         }
-        if let (true, Some(predicted), Some(held)) =
-            (self.wall.is_met(), self.wall.predicted(), self.wall.held())
-            && predicted != held
-        {
-            notes.push(format!(
-                "epoll ended with {} connections, and {} were predicted: what it has open besides has changed",
-                whole(held as f64),
-                whole(predicted as f64)
-            ));
-        }
-        let (verdict, why) = self.judge();
+        let (verdict, mut why) = self.judge();
+        why.push_str(&self.wall.missed().unwrap_or_default());
         Findings {
             measured: Some(self.measured()),
             verdict,
@@ -285,7 +307,7 @@ impl Tried {
         }
         if !self.wall.is_met() {
             let why = format!("no limit on descriptors was met: {}", self.wall.error());
-            return (Verdict::NotRun, why);
+            return (Verdict::Inconclusive, why);
         }
         match self.unheld.iter().any(Unheld::is_free) {
             true => (
@@ -306,7 +328,8 @@ impl Tried {
     fn measured(&self) -> String {
         let mut sentences = vec![match (self.wall.is_met(), self.wall.held()) {
             (true, Some(held)) => format!(
-                "epoll ended with EMFILE at {} connections.",
+                "epoll ended with {} at {} connections.",
+                self.wall.end(),
                 whole(held as f64)
             ),
             _ => format!("epoll: {}.", self.wall.error()),
@@ -378,16 +401,16 @@ impl Tried {
 }
 
 fn why_refuted(direct: &Direct) -> String {
-    let rise = whole(direct.files().unwrap_or(0) as f64);
-    let machine = match direct.are_files() {
-        Some(true) => format!(
-            "For fs.file-max, the machine's limit on open files, it is confirmed: fs.file-nr rose by {rise}, about one \
-             for each end"
+    let files = direct.files().map(rise);
+    let machine = match (direct.are_files(), files) {
+        (Some(true), Some(files)) => format!(
+            "Each end is counted towards fs.file-max, the machine's limit on open files (fs.file-nr {files}), which was \
+             not run into here"
         ),
-        Some(false) => format!(
-            "Of fs.file-max this says nothing: fs.file-nr rose by {rise}, which is not one for each end"
+        (Some(false), Some(files)) => format!(
+            "Of fs.file-max this says nothing: fs.file-nr {files}, which is not one for each end"
         ),
-        None => "Of fs.file-max this says nothing: fs.file-nr could not be read".to_owned(),
+        _ => "Of fs.file-max this says nothing: fs.file-nr could not be read".to_owned(),
     };
     format!(
         "with an RLIMIT_NOFILE of 1,024 io_uring held and proved {} connections, because a direct descriptor is a place \
@@ -396,25 +419,28 @@ fn why_refuted(direct: &Direct) -> String {
     )
 }
 
+/// How far a count went, and in which direction.
+fn rise(files: i64) -> String {
+    let by = whole(files.unsigned_abs() as f64);
+    match files < 0 {
+        false => format!("rose by {by}"),
+        true => format!("fell by {by}"),
+    }
+}
+
 fn direct_words(direct: &Direct) -> String {
-    let proved = direct.record.setup.connections_proved.unwrap_or(0);
-    let number = |count: Option<u64>| {
-        count.map_or("an unknown number of".to_owned(), |count| {
-            whole(count as f64)
-        })
-    };
+    let proved = direct.record.setup.connections_proved.map(u64::from);
+    let files = direct.files().map(rise);
     format!(
-        "io_uring held and proved {} with {} open descriptors, while fs.file-nr rose by {}.",
-        whole(f64::from(proved)),
-        number(direct.look.open_count()),
-        direct
-            .files()
-            .map_or("an unknown number".to_owned(), |count| whole(count as f64)),
+        "io_uring held and proved {} with {} open descriptors, while fs.file-nr {}.",
+        in_words(proved),
+        so_many(direct.look.open_count()),
+        files.unwrap_or("could not be read".to_owned()),
     )
 }
 
 fn direct_evidence(direct: &Direct) -> Vec<Evidence> {
-    let files = |files: Option<u64>| files.map_or("unknown".to_owned(), |files| files.to_string());
+    let read = [&direct.before, &direct.look];
     vec![
         Evidence {
             what: format!(
@@ -428,9 +454,14 @@ fn direct_evidence(direct: &Direct) -> Vec<Evidence> {
             lines: direct.look.open_lines(),
         },
         Evidence {
-            what: "The first number of /proc/sys/fs/file-nr, before and while they were held"
-                .to_owned(),
-            lines: vec![files(direct.files_before), files(direct.look.files)],
+            what: format!(
+                "/proc/sys/fs/file-nr with {} connections, and with {}",
+                direct.few,
+                whole(f64::from(direct.record.case.connections))
+            ),
+            lines: (read.iter())
+                .filter_map(|look| look.file_nr.clone())
+                .collect(),
         },
     ]
 }

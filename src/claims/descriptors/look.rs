@@ -10,8 +10,8 @@ pub struct Look {
     /// Entries of `/proc/PID/fd` by what they are: `socket`, `anon_inode:[io_uring]`, …; `None` if they may not be
     /// listed.
     pub open: Option<BTreeMap<String, u64>>,
-    /// The first number of `fs.file-nr`.
-    pub files: Option<u64>,
+    /// `fs.file-nr` as the kernel printed it, on one line.
+    pub file_nr: Option<String>,
     /// The line of `/proc/PID/limits` about descriptors.
     pub limit: Option<String>,
 }
@@ -26,13 +26,18 @@ impl Look {
         let first = subjects.server_pids.first();
         Self {
             open,
-            files: fs::read_to_string("/proc/sys/fs/file-nr")
+            file_nr: fs::read_to_string("/proc/sys/fs/file-nr")
                 .ok()
-                .and_then(|text| parse_file_nr(&text)),
+                .map(|text| text.trim_end().to_owned()),
             limit: first
                 .and_then(|pid| fs::read_to_string(format!("/proc/{pid}/limits")).ok())
                 .and_then(|text| descriptor_line(&text)),
         }
+    }
+
+    /// Open files of the machine.
+    pub fn files(&self) -> Option<u64> {
+        self.file_nr.as_deref().and_then(first_number)
     }
 
     /// How many descriptors the server has open.
@@ -71,7 +76,7 @@ fn kind(target: &str) -> String {
     }
 }
 
-fn parse_file_nr(text: &str) -> Option<u64> {
+fn first_number(text: &str) -> Option<u64> {
     text.split_whitespace().next()?.parse().ok()
 }
 
@@ -126,8 +131,8 @@ mod tests {
 
     #[test]
     fn the_first_number_is_what_is_open() {
-        assert_eq!(parse_file_nr("1344\t0\t9223372036854775807\n"), Some(1_344));
-        assert_eq!(parse_file_nr(""), None);
+        assert_eq!(first_number("1344\t0\t9223372036854775807"), Some(1_344));
+        assert_eq!(first_number(""), None);
         let limits = "Limit                     Soft Limit           Hard Limit           Units     \n\
                       Max open files            1024                 1024                 files     \n";
         assert_eq!(

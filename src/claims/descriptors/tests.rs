@@ -38,10 +38,14 @@ fn direct(proved: u32, open_count: u64, files: u64) -> Direct {
     Direct {
         record: record(&request, proved),
         look: Look {
-            files: Some(files),
+            file_nr: Some(format!("{files}\t0\t9223372036854775807")),
             ..open(open_count)
         },
-        files_before: Some(1_000),
+        few: FEW_CONNECTIONS,
+        before: Look {
+            file_nr: Some("1020\t0\t9223372036854775807".to_owned()),
+            ..open(96)
+        },
     }
 }
 
@@ -74,11 +78,23 @@ fn what_goes_beyond_the_limit_refutes_it_and_open_files_are_another_matter() {
     );
     assert_eq!(found.verdict, Verdict::Refuted);
     assert!(
-        found.why.contains("fs.file-nr rose by 160,000, about one"),
+        found.why.contains(
+            "Each end is counted towards fs.file-max, the machine's limit on open files (fs.file-nr rose by 160,000), \
+             which was not run into here"
+        ),
         "{}",
         found.why
     );
-    assert!(found.why.contains("it is confirmed"), "{}", found.why);
+    assert!(!found.why.contains("epoll"), "{}", found.why);
+    let last = found.evidence.last().unwrap();
+    assert_eq!(
+        last.lines,
+        [
+            "1020\t0\t9223372036854775807",
+            "161000\t0\t9223372036854775807"
+        ],
+        "as the kernel printed them"
+    );
     let measured = found.measured.unwrap();
     for words in [
         "EMFILE at 1,017",
@@ -95,6 +111,13 @@ fn what_goes_beyond_the_limit_refutes_it_and_open_files_are_another_matter() {
         "{}",
         found.why
     );
+    let fewer = direct(80_000, 96, 900);
+    let found = findings(wall(1_017), Some(fewer), Vec::new());
+    assert!(
+        found.why.contains("fs.file-nr fell by 100"),
+        "{}",
+        found.why
+    );
 }
 
 #[test]
@@ -102,12 +125,25 @@ fn the_count_is_predicted_from_what_a_server_has_open_besides() {
     let exact = findings(wall(1_017), None, Vec::new());
     assert_eq!(exact.figures[0].predicted, Some(1_017.0));
     assert_eq!(exact.figures[0].measured, Some(1_017.0));
-    assert!(exact.notes.is_empty());
+    assert!(!exact.why.contains("predicted"), "{}", exact.why);
     let off = findings(wall(1_016), None, Vec::new());
     assert!(
-        off.notes[0].contains("1,016 connections, and 1,017 were"),
-        "{:?}",
-        off.notes
+        off.why
+            .ends_with("; but epoll ended with 1,016 connections, and 1,017 were predicted"),
+        "{}",
+        off.why
+    );
+}
+
+#[test]
+fn an_errno_is_named_only_where_the_server_said_it() {
+    let mut unnamed = wall(1_017);
+    unnamed.record.error = Some("accept: Too many open files".to_owned());
+    let measured = findings(unnamed, None, Vec::new()).measured.unwrap();
+    assert!(!measured.contains("EMFILE"), "{measured}");
+    assert!(
+        measured.contains(&format!("ended with {} at 1,017", limiter::DESCRIPTORS)),
+        "{measured}"
     );
 }
 
@@ -117,6 +153,10 @@ fn without_all_of_its_connections_nothing_is_refuted() {
         let found = findings(wall(1_017), Some(broken), vec![unheld(8)]);
         assert_eq!(found.verdict, Verdict::Incomplete);
     }
+    let mut unlisted = direct(80_000, 96, 161_000);
+    unlisted.look.open = None;
+    let found = findings(wall(1_017), Some(unlisted), vec![unheld(8)]);
+    assert_eq!(found.verdict, Verdict::Incomplete);
     let found = findings(wall(1_017), None, vec![unheld(20_008)]);
     assert_eq!(found.verdict, Verdict::Confirmed);
     assert!(!found.measured.unwrap().contains("time-wait"));
@@ -132,7 +172,7 @@ fn a_limit_that_was_not_met_is_no_verdict_unless_all_were_held() {
     other.record.limiter = None;
     assert_eq!(
         findings(other, None, vec![unheld(8)]).verdict,
-        Verdict::NotRun
+        Verdict::Inconclusive
     );
     let mut none = wall(WALL_CONNECTIONS);
     none.record.limiter = None;
