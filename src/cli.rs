@@ -161,6 +161,9 @@ pub struct Hold {
     /// How connections are told apart.
     #[arg(long, value_enum)]
     pub addresses: Option<Addresses>,
+    /// Where the traffic flows.
+    #[arg(long, value_enum)]
+    pub network: Option<Network>,
     /// A setting of the private network, applied before the server listens; may be repeated.
     #[arg(long, value_name = "NAME=VALUE", value_parser = values::sysctl)]
     pub sysctl: Vec<(String, String)>,

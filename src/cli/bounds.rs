@@ -1,6 +1,5 @@
 //! Limits that a run sets itself: to run into them on purpose.
 
-use super::words::Network;
 use crate::values;
 use clap::Args;
 
@@ -8,9 +7,6 @@ use clap::Args;
 #[derive(Args, Debug, Default)]
 #[command(next_help_heading = "Limits of the run's own")]
 pub struct Bounds {
-    /// Where the traffic flows.
-    #[arg(long, value_enum)]
-    pub network: Option<Network>,
     /// The most connections that share source address, destination address and port [default: half of the ports].
     #[arg(long, value_name = "N", value_parser = values::count)]
     pub group_connections: Option<u32>,

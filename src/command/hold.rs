@@ -52,6 +52,7 @@ fn request(arguments: &cli::Hold) -> Option<CaseRequest> {
     request.addresses = arguments.addresses.map(Into::into);
     request.prepare_memory = arguments.prepare_memory;
     request.slots_per_ring = arguments.slots_per_ring;
+    request.network = arguments.network.map(Into::into);
     single::bounds(&mut request, &arguments.bounds);
     request.client = arguments.client.map(Into::into);
     request.sysctls = Some(arguments.sysctl.iter().cloned().collect());

@@ -48,7 +48,6 @@ pub fn peers(request: &mut CaseRequest, tcp: &GhostTcp) {
 
 /// Puts the limits that they set into it.
 pub fn bounds(request: &mut CaseRequest, bounds: &Bounds) {
-    request.network = bounds.network.map(Into::into);
     request.group_connections = bounds.group_connections;
     request.rings_max = bounds.rings_max;
     request.server_processes = bounds.server_processes;

@@ -6,7 +6,7 @@
 use super::of_case::{limits_of, own_children_max, question_of, server_limits};
 use super::{Allows, Question, Rung, examine};
 use crate::limits;
-use fourtuple_spec::{Case, Limits, limiter};
+use fourtuple_spec::{Case, Engine, Limits, limiter};
 use std::fmt;
 
 /// Why a case cannot be run here.
@@ -31,6 +31,7 @@ impl fmt::Display for Refusal {
 /// Refuses a case that the limits, as they were read of a process yet to be started, do not allow. A case that asks
 /// how much it holds is not refused for what stops it.
 pub fn check(case: &Case, read: &Limits, has_private_network: bool) -> Result<(), Refusal> {
+    check_ends(case, own_children_max())?;
     if case.until_full {
         return check_processes(case);
     }
@@ -74,6 +75,25 @@ fn rungs(case: &Case, limits: &Limits) -> Vec<Rung> {
     let mut rungs = examine(server, &of_server).rungs;
     rungs.extend(examine(client, limits).rungs);
     rungs
+}
+
+/// What the case asks for by number is not begun with less.
+fn check_ends(case: &Case, most: u64) -> Result<(), Refusal> {
+    let workers = limits::worker_processes(case);
+    let (asked, key) = match case.server_processes {
+        Some(processes) if processes > workers => (processes, "server_processes"),
+        _ => (workers, "workers"),
+    };
+    if u64::from(asked) <= most || case.engine == Some(Engine::Foreign) {
+        return Ok(());
+    }
+    Err(Refusal {
+        limiter: limiter::DESCRIPTORS,
+        obstacles: vec![format!(
+            "{key} is {asked}, and this process has descriptors to hold the ends of {most} server processes: raise \
+             RLIMIT_NOFILE with `ulimit -n`"
+        )],
+    })
 }
 
 /// As many processes as a case that is to fill memory would need have to be started, before it is known how many it

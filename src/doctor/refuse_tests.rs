@@ -99,3 +99,21 @@ fn a_thousand_connections_are_refused_nowhere() {
         assert_eq!(refused(&request(engine, 1_000), &limits), None, "{engine}");
     }
 }
+
+#[test]
+fn no_fewer_processes_are_started_than_are_asked_for() {
+    let mut asked = request(Engine::Epoll, 1_000);
+    asked.server_processes = Some(7);
+    assert_eq!(check_ends(&case(&asked), 7), Ok(()));
+    let refusal = check_ends(&case(&asked), 6).unwrap_err();
+    assert_eq!(refusal.limiter, limiter::DESCRIPTORS);
+    let said = refusal.to_string();
+    assert!(
+        said.contains("server_processes is 7") && said.contains("of 6 "),
+        "{said}"
+    );
+    let mut asked = request(Engine::Uring, 1_000);
+    asked.workers = Some(9);
+    let refusal = check_ends(&case(&asked), 8).unwrap_err();
+    assert!(refusal.to_string().contains("workers is 9"), "{refusal}");
+}

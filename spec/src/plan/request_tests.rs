@@ -216,3 +216,30 @@ fn workers_are_of_engines_that_can_share_a_port() {
     assert!(refusal(&ask(Engine::Threads)).contains("a thread a connection"));
     assert!(refusal(&ask(Engine::Stack)).contains("one thread with both ends"));
 }
+
+#[test]
+fn bounds_are_of_engines_that_can_meet_them() {
+    let ask = |engine, change: fn(&mut CaseRequest)| {
+        let mut request = CaseRequest::new(engine, 10);
+        change(&mut request);
+        request
+    };
+    let rings = |request: &mut CaseRequest| request.rings_max = Some(2);
+    let processes = |request: &mut CaseRequest| request.server_processes = Some(2);
+    let descriptors = |request: &mut CaseRequest| request.server_descriptors = Some(100);
+    for request in [
+        ask(Engine::Uring, rings),
+        ask(Engine::Epoll, processes),
+        ask(Engine::Uring, descriptors),
+    ] {
+        assert!(request.resolve(&defaults()).is_ok());
+    }
+    assert!(refusal(&ask(Engine::Epoll, rings)).contains("the engine epoll has none"));
+    assert!(refusal(&ask(Engine::Uring, processes)).contains("set workers instead"));
+    assert!(refusal(&ask(Engine::Stack, descriptors)).contains("no server process"));
+    let mut plain = ask(Engine::Uring, rings);
+    plain.descriptors = Some(crate::factors::DescriptorKind::Plain);
+    assert!(refusal(&plain).contains("rings_max"));
+    (plain.rings_max, plain.server_processes) = (None, Some(2));
+    assert!(plain.resolve(&defaults()).is_ok());
+}

@@ -2,8 +2,8 @@
 
 use super::{CaseRequest, PlanError};
 use crate::case::{Case, ClientKind, Mode, NetworkChoice, Path, Peer, TcpOptions};
-use crate::engine::Engine;
-use crate::factors::{Buffers, Receive, Send};
+use crate::engine::{Descriptors, Engine};
+use crate::factors::{Buffers, DescriptorKind, Receive, Send};
 
 impl CaseRequest {
     /// Refuses keys that are sound on their own and not together.
@@ -14,6 +14,7 @@ impl CaseRequest {
         Self::check_peer(case)?;
         Self::check_engine(case)?;
         Self::check_factors(case)?;
+        Self::check_bounds(case)?;
         Self::check_load(case)?;
         match case.state {
             None => Ok(()),
@@ -145,6 +146,33 @@ impl CaseRequest {
             return conflict(
                 "fixed buffers are written from where they were read into: leave send out",
             );
+        }
+        Ok(())
+    }
+
+    /// A bound that nothing would meet is none.
+    fn check_bounds(case: &Case) -> Result<(), PlanError> {
+        let Some(engine) = case.engine else {
+            return Ok(());
+        };
+        let is_ours = !matches!(engine, Engine::Foreign | Engine::Stack);
+        if !is_ours && (case.server_processes.is_some() || case.server_descriptors.is_some()) {
+            return conflict(&format!(
+                "the engine {engine} has no server process of this program's own: leave server_processes and server_descriptors out"
+            ));
+        }
+        let is_plain = case.factors.descriptors == DescriptorKind::Plain;
+        let has_tables = engine.profile().descriptors == Descriptors::Direct && !is_plain;
+        if case.rings_max.is_some() && !has_tables {
+            return conflict(&format!(
+                "rings_max is of rings with tables of direct descriptors, and the engine {engine} has none here: leave it out"
+            ));
+        }
+        let processes = case.server_processes.filter(|&count| count != case.workers);
+        if processes.is_some() && has_tables {
+            return conflict(&format!(
+                "server_processes is of engines on process descriptors, and {engine} is on direct ones: set workers instead"
+            ));
         }
         Ok(())
     }
