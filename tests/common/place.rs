@@ -33,6 +33,11 @@ pub fn in_own_network(name: &str, test: impl FnOnce()) {
     );
 }
 
+/// Whether this is the process that a test has started inside a network of its own.
+pub fn is_inside() -> bool {
+    std::env::var_os(INSIDE).is_some()
+}
+
 /// What makes a network with `lo` up, and then becomes what follows; `None`, and a word about it, if it is refused.
 fn unshare() -> Option<Vec<String>> {
     let script = "ip link set lo up && exec \"$@\"";

@@ -3,13 +3,12 @@
 use super::place::fourtuple_in;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Stdio};
-use std::time::Duration;
+use std::process::{Child, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
-/// Longer than any answer over loopback takes; only what is never answered takes so long.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// A SYN over loopback is answered while `connect` sends it. One that is dropped is sent again after a second.
-const SYN_PATIENCE: Duration = Duration::from_millis(900);
+/// Far longer than any answer over loopback takes, on however busy a machine: nothing but what is never answered takes
+/// so long.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An echo server of this program, which ends with the test.
 pub struct Served {
@@ -41,9 +40,9 @@ impl Served {
         self.child.id()
     }
 
-    /// What it says at its end, which has come.
+    /// What it says at its end, which is to come.
     pub fn last_words(mut self) -> String {
-        let status = self.child.wait().unwrap();
+        let status = self.end();
         assert!(!status.success(), "{status}");
         let mut said = String::new();
         let _ = self
@@ -53,6 +52,17 @@ impl Served {
             .unwrap()
             .read_to_string(&mut said);
         said
+    }
+
+    fn end(&mut self) -> ExitStatus {
+        let latest = Instant::now() + PATIENCE;
+        while Instant::now() < latest {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        panic!("the server has not ended");
     }
 }
 
@@ -74,12 +84,6 @@ fn open(address: SocketAddr) -> std::io::Result<TcpStream> {
     stream.write_all(b"?")?;
     stream.read_exact(&mut [0])?;
     Ok(stream)
-}
-
-/// Opens connections to somebody who accepts none, one after another, until one is not answered.
-pub fn fill_queue(address: SocketAddr, most: u64) -> Vec<TcpStream> {
-    let open = || TcpStream::connect_timeout(&address, SYN_PATIENCE).ok();
-    (0..most).map_while(|_| open()).collect()
 }
 
 /// Leaves connections behind that this side has closed first: they wait at this side.
