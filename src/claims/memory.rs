@@ -1,6 +1,8 @@
 //! Is memory the practical limit? What the server's end of a connection takes in every state, and what that allows.
 
+mod ceiling;
 mod prices;
+mod remedy;
 #[cfg(test)]
 mod tests;
 
@@ -9,10 +11,9 @@ use super::{Claim, Court, Findings, Halt, number};
 use crate::doctor::memory::reserve_bytes;
 use crate::publish::format::{self, whole};
 use crate::publish::price::{self, Difference, Price};
+use ceiling::Ceiling;
 use fourtuple_spec::claim::{Evidence, Figure};
-use fourtuple_spec::plan::CaseRequest;
-use fourtuple_spec::record::Outcome;
-use fourtuple_spec::{EndpointState, Engine, Peer, Record, Verdict, limiter};
+use fourtuple_spec::{EndpointState, Engine, Record, Verdict};
 
 /// The claim.
 pub const CLAIM: Claim = Claim {
@@ -23,18 +24,15 @@ pub const CLAIM: Claim = Claim {
                  bytes, as is often advised, an idle connection and one with a full window of unread data are \
                  measured again. What memory is available here, divided by each price, is how many it would hold. \
                  With --full connections are opened until something stops them.",
-    predicted: "As in the published price list (Linux 6.18): from 260 B in TIME_WAIT over 2.9 KB in the accept queue and \
-                4.0 KB accepted to 147 KB with a full window unread. Small buffers change an idle connection by \
-                nothing, which here is less than 1 %. With --full memory is what stops it.",
+    predicted: "As in the published price list (Linux 6.18), within 5 % or within what the runs leave open: from 261 B in \
+                FIN_WAIT2 and 265 B in TIME_WAIT over 2.9 KB in the accept queue and 4.0 KB accepted to 147 KB with a \
+                full window unread. Small buffers change an idle connection by nothing, which here is less than 1 %. \
+                With --full memory is what stops it.",
     try_it,
 };
 
-/// Less than this share of what an idle connection takes is nothing.
-const NOTHING_SHARE: f64 = 0.01;
-/// As many connections as nothing holds: something else has to end the growth.
-const CONNECTIONS_MOST: u32 = 100_000_000;
-/// The engine whose ceiling is looked for: of those that serve, an idle connection of it takes least.
-const CEILING_ENGINE: Engine = Engine::UringPoll;
+/// A price that is within this share of the published one is as predicted.
+const PREDICTED_SHARE: f64 = 0.05;
 const GIB: f64 = 1_073_741_824.0;
 
 fn try_it(court: &Court<'_>) -> Result<Findings, Halt> {
@@ -53,34 +51,14 @@ fn try_it(court: &Court<'_>) -> Result<Findings, Halt> {
         }
     }
     let memory = available();
-    let ceiling = match court.is_full {
-        false => None,
-        true => match court.run_more(&until_full(), None)? {
-            Ok(record) => Some(record),
-            Err(why) => {
-                notes.push(format!("the ceiling was not found: {why}"));
-                None
-            }
-        },
-    };
-    Ok(findings(&records, memory, ceiling.as_ref(), notes))
+    let ceiling = ceiling::find(court)?;
+    Ok(findings(&records, memory, &ceiling, notes))
 }
 
 /// What connections may take here: what is available, less what stays free.
 fn available() -> Option<u64> {
     let reserve = reserve_bytes(fourtuple_meter::host().memory_bytes);
     fourtuple_meter::available_bytes().map(|bytes| bytes.saturating_sub(reserve))
-}
-
-fn until_full() -> CaseRequest {
-    let mut request = CaseRequest::new(CEILING_ENGINE, CONNECTIONS_MOST);
-    request.peer = Some(Peer::Ghost);
-    request.until_full = Some(true);
-    request.settle_ms = Some(1_000);
-    request.measure_ms = Some(0);
-    // What is held to keep memory prepared would be missing at the end.
-    request.prepare_memory = Some(false);
-    request
 }
 
 /// What one more connection takes in a state.
@@ -117,7 +95,18 @@ impl Row {
         prices::published(self.state, self.engine, self.is_tuned)
     }
 
-    /// How many of them so much memory holds.
+    /// Whether it is as published, within the share that was fixed before or within its own interval; `None` where
+    /// nothing was published.
+    fn is_predicted(&self) -> Option<bool> {
+        let predicted = self.predicted()?;
+        let is_near = (self.kernel / predicted - 1.0).abs() <= PREDICTED_SHARE;
+        let is_held = self
+            .interval
+            .is_some_and(|(low, high)| (low..=high).contains(&predicted));
+        Some(is_near || is_held)
+    }
+
+    /// How many of them so much memory is enough for.
     fn held_in(&self, memory: u64) -> f64 {
         (memory as f64 / self.bytes()).floor()
     }
@@ -129,13 +118,13 @@ struct Priced<'a> {
     rows: Vec<Row>,
     differences: Vec<Difference>,
     memory: Option<u64>,
-    ceiling: Option<&'a Record>,
+    ceiling: &'a Ceiling,
 }
 
 fn findings(
     records: &[Record],
     memory: Option<u64>,
-    ceiling: Option<&Record>,
+    ceiling: &Ceiling,
     mut notes: Vec<String>,
 ) -> Findings {
     let prices = price::prices(records);
@@ -157,7 +146,9 @@ fn findings(
         "one run a count: a price is good to some per cent; `fourtuple hold --price-list` has two, and more engines"
             .to_owned(),
     );
-    let (verdict, why) = priced.judge();
+    notes.extend(prices.iter().filter_map(unpriced));
+    notes.extend(priced.misses());
+    let (verdict, why) = ceiling.judge(priced.spread());
     Findings {
         measured: Some(priced.measured()),
         verdict,
@@ -168,40 +159,48 @@ fn findings(
     }
 }
 
+/// Why a state has no price, if it has none.
+fn unpriced(price: &Price<'_>) -> Option<String> {
+    let label = &price.label;
+    match price.bytes {
+        Some(bytes) if bytes > 0.0 => None,
+        Some(bytes) => Some(format!(
+            "{label} has no price: its runs say {} a connection, which is what else the machine did",
+            format::bytes(bytes)
+        )),
+        None => Some(format!("{label} has no price: no run of it counts")),
+    }
+}
+
 impl Priced<'_> {
-    fn judge(&self) -> (Verdict, String) {
-        let spread = self.spread();
-        let Some(record) = self.ceiling else {
-            return (
-                Verdict::Incomplete,
-                format!(
-                    "every state takes memory, so memory ends it where limits on counts are raised; but the state \
-                     decides by a factor of {} how many that is, and the claim leaves it out. Nothing here was opened \
-                     until memory was full: --full does that",
-                    whole(spread)
-                ),
-            );
-        };
-        let held = record.setup.connections_held.unwrap_or(0);
-        let held = whole(f64::from(held));
-        match record.limiter.as_deref() {
-            Some(limiter::MEMORY | limiter::MEMORY_GROUP) => (
-                Verdict::Confirmed,
-                format!(
-                    "opened until something stopped it, a server held {held} connections, and memory stopped it. How \
-                     many that is, the state decides by a factor of {}",
-                    whole(spread)
-                ),
-            ),
-            Some(other) => (
-                Verdict::Refuted,
-                format!("{other} stopped it at {held} connections, and not memory"),
-            ),
-            None => (
-                Verdict::Incomplete,
-                format!("{held} connections were held, and nothing that has a name stopped it"),
-            ),
-        }
+    /// Which prices are not as published.
+    fn misses(&self) -> Option<String> {
+        let missed = self
+            .rows
+            .iter()
+            .filter(|row| row.is_predicted() == Some(false));
+        let words = missed.map(|row| {
+            let predicted = format::or_missing(row.predicted(), format::bytes);
+            format!(
+                "{} ({}, published {predicted})",
+                row.label,
+                format::bytes(row.kernel)
+            )
+        });
+        let words: Vec<String> = words.collect();
+        (!words.is_empty()).then(|| {
+            format!(
+                "further than 5 % from the published price, which their interval does not hold either: {}",
+                words.join(", ")
+            )
+        })
+    }
+
+    /// How many of the prices are as published, of those that were.
+    fn predicted_words(&self) -> String {
+        let judged = || self.rows.iter().filter_map(Row::is_predicted);
+        let met = judged().filter(|&is_predicted| is_predicted).count();
+        format!("Of {} prices {met} are as published.", judged().count())
     }
 
     /// How much the dearest state takes of what the cheapest does.
@@ -233,13 +232,15 @@ impl Priced<'_> {
             ));
             sentences.extend(self.memory.map(|memory| {
                 format!(
-                    "The {:.1} GiB that are available here hold {} of the one and {} of the other.",
+                    "The {:.1} GiB that are available here are memory for {} of the one and {} of the other, limits on \
+                     counts left aside.",
                     memory as f64 / GIB,
                     whole(first.held_in(memory)),
                     whole(last.held_in(memory))
                 )
             }));
         }
+        sentences.push(self.predicted_words());
         sentences.extend(self.remedy_words(EndpointState::Accepted));
         sentences.extend(self.remedy_words(EndpointState::UnreadFull));
         sentences.join(" ")
@@ -247,14 +248,7 @@ impl Priced<'_> {
 
     fn remedy_words(&self, state: EndpointState) -> Option<String> {
         let (remedy, price) = (self.remedy(state)?, self.price(state)?);
-        let is_nothing = remedy.bytes.estimate.abs() < NOTHING_SHARE * price.kernel;
-        Some(format!(
-            "Of the {} of {}, small buffers save {}{}.",
-            format::bytes(price.kernel),
-            state.name(),
-            format::bytes(remedy.bytes.estimate),
-            if is_nothing { ", which is nothing" } else { "" }
-        ))
+        Some(remedy::words(state, price.kernel, &remedy.bytes))
     }
 
     fn figures(&self) -> Vec<Figure> {
@@ -269,10 +263,10 @@ impl Priced<'_> {
                 number(&name, predicted, Some(remedy.bytes.estimate), "B")
             }));
         }
-        figures.extend(self.ceiling.map(|record| {
+        figures.extend(self.ceiling.record().map(|record| {
             let held = record.setup.connections_held.map(f64::from);
             number(
-                "connections until memory is full",
+                "connections until something stopped it",
                 self.ceiling_predicted(),
                 held,
                 "connections",
@@ -284,7 +278,8 @@ impl Priced<'_> {
     /// How many of the engine's idle connections so much memory holds.
     fn ceiling_predicted(&self) -> Option<f64> {
         let of_engine = |row: &&Row| {
-            (row.state, row.engine) == (EndpointState::Armed, Some(CEILING_ENGINE)) && !row.is_tuned
+            (row.state, row.engine) == (EndpointState::Armed, Some(ceiling::ENGINE))
+                && !row.is_tuned
         };
         let row = self.rows.iter().find(of_engine)?;
         Some(row.held_in(self.memory?))
@@ -292,14 +287,15 @@ impl Priced<'_> {
 
     fn evidence(&self) -> Vec<Evidence> {
         let mut evidence = vec![Evidence {
-            what: "Bytes of one server endpoint and their interval, the server's own memory for it, and how many of them \
-                   the memory that is available here holds, the cheapest first"
+            what: "Bytes of one server endpoint and their interval, the server's own memory for it, and for how many of \
+                   them there is memory here, the cheapest first; limits on counts (tcp_max_tw_buckets, \
+                   tcp_max_orphans, the backlog) are not considered"
                 .to_owned(),
             lines: self.table(),
         }];
-        evidence.extend(self.ceiling.map(|record| Evidence {
+        evidence.extend(self.ceiling.record().map(|_| Evidence {
             what: "The run until something stopped it".to_owned(),
-            lines: ceiling_lines(record),
+            lines: self.ceiling.lines(),
         }));
         evidence
     }
@@ -311,7 +307,7 @@ impl Priced<'_> {
             "interval",
             "predicted",
             "user",
-            "connections",
+            "memory for",
         ];
         let mut rows = vec![head.map(str::to_owned).to_vec()];
         rows.extend(self.rows.iter().map(|row| {
@@ -332,25 +328,4 @@ impl Priced<'_> {
         }));
         aligned(&rows)
     }
-}
-
-fn ceiling_lines(record: &Record) -> Vec<String> {
-    let held = record.setup.connections_held.unwrap_or(0);
-    let proved = record.setup.connections_proved.unwrap_or(0);
-    let mut lines = vec![format!(
-        "held {}, proved {}, stopped by {}",
-        whole(f64::from(held)),
-        whole(f64::from(proved)),
-        record
-            .limiter
-            .as_deref()
-            .unwrap_or("nothing that has a name")
-    )];
-    lines.extend(
-        record
-            .error
-            .clone()
-            .filter(|_| record.outcome != Outcome::Ok),
-    );
-    lines
 }

@@ -24,17 +24,17 @@ pub fn requests() -> Vec<CaseRequest> {
         .collect()
 }
 
-/// Kernel bytes of one endpoint as published: the slopes of two runs at each of five counts, 24 GiB, Linux 6.18.
+/// Kernel bytes of one endpoint as published (results/2026-11-22-vm-price-list): the slopes of two runs at each of five
+/// counts, 24 GiB, Linux 6.18.
 pub fn published(state: EndpointState, engine: Option<Engine>, is_tuned: bool) -> Option<f64> {
-    let is_receiving = engine == Some(Engine::Uring);
+    if state.is_engines() {
+        return published_of_engine(state, engine?).filter(|_| !is_tuned);
+    }
     Some(match (state, is_tuned) {
         (EndpointState::HalfOpen, false) => 349.0,
         (EndpointState::AcceptQueue, false) => 2_882.0,
         (EndpointState::Accepted, false) => 3_980.0,
         (EndpointState::Accepted, true) => 3_978.0,
-        (EndpointState::Armed | EndpointState::Echoed, false) if is_receiving => 4_812.0,
-        (EndpointState::Armed, false) => 4_237.0,
-        (EndpointState::Echoed, false) => 4_151.0,
         (EndpointState::Unread64, false) => 4_761.0,
         (EndpointState::Unread4096, false) => 10_830.0,
         (EndpointState::UnreadFull, false) => 146_743.0,
@@ -44,7 +44,19 @@ pub fn published(state: EndpointState, engine: Option<Engine>, is_tuned: bool) -
         (EndpointState::FinWait2, false) => 261.0,
         (EndpointState::TimeWait, false) => 265.0,
         (EndpointState::Orphan, false) => 3_603.0,
-        (_, true) => return None,
+        _ => return None,
+    })
+}
+
+fn published_of_engine(state: EndpointState, engine: Engine) -> Option<f64> {
+    let armed = state == EndpointState::Armed;
+    Some(match (engine, armed) {
+        (Engine::Uring, _) => 4_812.0,
+        (Engine::UringPoll, true) => 4_233.0,
+        (Engine::UringPoll, false) => 4_195.0,
+        (Engine::Epoll, true) => 4_241.0,
+        (Engine::Epoll, false) => 4_107.0,
+        _ => return None,
     })
 }
 

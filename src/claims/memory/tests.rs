@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::publish::fixture;
+use fourtuple_spec::record::Outcome;
 
 const COUNTS: [u32; 5] = [10_000, 20_000, 30_000, 40_000, 50_000];
 
@@ -35,13 +36,14 @@ fn list(tuned_idle: f64) -> Vec<Record> {
     .concat()
 }
 
-fn ceiling(limiter: Option<&str>) -> Record {
+fn met(limiter: Option<&str>, outcome: Outcome) -> Ceiling {
     let mut record = fixture::ceiling(Engine::UringPoll, 2_000_000);
     record.limiter = limiter.map(str::to_owned);
-    record
+    record.outcome = outcome;
+    Ceiling::Met(Box::new(record))
 }
 
-fn found(ceiling: Option<&Record>) -> Findings {
+fn found(ceiling: &Ceiling) -> Findings {
     findings(&list(3_999.0), Some(8_400_000_000), ceiling, Vec::new())
 }
 
@@ -52,7 +54,7 @@ fn figure<'a>(found: &'a Findings, name: &str) -> &'a Figure {
 
 #[test]
 fn prices_are_slopes_and_stand_from_the_cheapest_to_the_dearest() {
-    let found = found(None);
+    let found = found(&Ceiling::Unasked);
     let accepted = figure(&found, "accepted");
     assert!((accepted.measured.unwrap() - 4_000.0).abs() < 1e-6);
     assert_eq!(accepted.predicted, Some(3_980.0));
@@ -67,7 +69,7 @@ fn prices_are_slopes_and_stand_from_the_cheapest_to_the_dearest() {
 
 #[test]
 fn without_a_run_to_the_end_the_state_is_what_is_left_out() {
-    let found = found(None);
+    let found = found(&Ceiling::Unasked);
     assert_eq!(found.verdict, Verdict::Incomplete);
     assert!(
         found.why.contains("by a factor of 584 how"),
@@ -78,37 +80,72 @@ fn without_a_run_to_the_end_the_state_is_what_is_left_out() {
 
 #[test]
 fn a_run_to_the_end_decides_by_what_stopped_it() {
-    let verdict = |limiter| found(Some(&ceiling(limiter))).verdict;
-    assert_eq!(verdict(Some("memory")), Verdict::Confirmed);
-    assert_eq!(verdict(Some("memory cgroup")), Verdict::Confirmed);
-    assert_eq!(verdict(Some("fs.file-max")), Verdict::Refuted);
-    assert_eq!(verdict(None), Verdict::Incomplete);
-    let found = found(Some(&ceiling(Some("memory"))));
-    let ceiling = figure(&found, "connections until memory is full");
+    let full = met(Some("memory"), Outcome::Ok);
+    let found = self::found(&full);
+    assert_eq!(found.verdict, Verdict::Confirmed);
+    let ceiling = figure(&found, "connections until something stopped it");
     assert_eq!(ceiling.predicted, Some(2_000_000.0));
     assert_eq!(ceiling.measured, Some(2_000_000.0));
+    let stopped = self::found(&met(Some("fs.file-max"), Outcome::Error));
+    assert_eq!(stopped.verdict, Verdict::Refuted);
+    let lines = &stopped.evidence[1].lines;
+    assert_eq!(
+        lines[0],
+        "held 2,000,000, proved 2,000,000, stopped by fs.file-max"
+    );
 }
 
 #[test]
-fn the_remedy_is_nothing_up_to_a_bound_that_was_fixed_before() {
-    let words = |tuned| {
-        let found = findings(&list(tuned), None, None, Vec::new());
-        let saved = figure(&found, "accepted without small buffers less with them");
-        assert_eq!(saved.predicted, Some(0.0));
-        assert!((saved.measured.unwrap() - (4_000.0 - tuned)).abs() < 1e-6);
-        found.measured.unwrap().replace('\u{a0}', " ")
+fn the_remedy_is_told_by_the_interval_of_its_pairs() {
+    let found = found(&Ceiling::Unasked);
+    let saved = figure(&found, "accepted without small buffers less with them");
+    assert_eq!(saved.predicted, Some(0.0));
+    assert!((saved.measured.unwrap() - 1.0).abs() < 1e-6);
+    let words = found.measured.unwrap().replace('\u{a0}', " ");
+    assert!(
+        words.contains("of accepted by −1.0 B (−1.0 B to −1.0 B), which is nothing"),
+        "{words}"
+    );
+    assert!(
+        words.contains("the 146,000 B of unread-full by −140,000 B ("),
+        "{words}"
+    );
+}
+
+#[test]
+fn a_price_is_as_published_within_a_share_or_its_own_interval() {
+    let row = |kernel: f64, interval| Row {
+        label: "accepted".to_owned(),
+        state: EndpointState::Accepted,
+        engine: Some(Engine::Null),
+        is_tuned: false,
+        kernel,
+        interval,
+        user: 0.0,
     };
-    let nothing = words(3_961.0);
+    let is = |kernel, interval| row(kernel, interval).is_predicted();
+    assert_eq!(is(4_170.0, None), Some(true));
+    assert_eq!(is(4_190.0, None), Some(false));
+    assert_eq!(is(4_190.0, Some((3_980.0, 4_400.0))), Some(true));
+    assert_eq!(is(4_190.0, Some((3_981.0, 4_400.0))), Some(false));
+}
+
+#[test]
+fn what_is_not_as_published_and_what_has_no_price_is_noted() {
+    let mut records = list(3_999.0);
+    records.extend(runs(EndpointState::Orphan, Engine::Null, -20.0, false));
+    records.extend(runs(EndpointState::HalfOpen, Engine::Null, 400.0, false));
+    let found = findings(&records, None, &Ceiling::Unasked, Vec::new());
+    let notes = found.notes.join("\n").replace('\u{a0}', " ");
     assert!(
-        nothing.contains("of accepted, small buffers save 39 B, which is nothing."),
-        "{nothing}"
+        notes.contains("orphan has no price: its runs say −20 B a conn"),
+        "{notes}"
     );
-    assert!(
-        nothing.contains("of unread-full, small buffers save 140,000 B."),
-        "{nothing}"
-    );
-    let something = words(3_959.0);
-    assert!(something.contains("save 41 B."), "{something}");
+    let missed = "half-open (400 B, published 349 B)";
+    assert!(notes.contains(missed), "{notes}");
+    assert!(!notes.contains("unread-full ("), "{notes}");
+    let words = found.measured.unwrap();
+    assert!(words.contains("Of 7 prices 5 are as published."), "{words}");
 }
 
 #[test]
@@ -118,13 +155,7 @@ fn without_a_price_there_is_no_verdict() {
         record.outcome = Outcome::Error;
     }
     assert_eq!(
-        findings(&records, None, None, Vec::new()).verdict,
+        findings(&records, None, &Ceiling::Unasked, Vec::new()).verdict,
         Verdict::NotRun
     );
-}
-
-#[test]
-fn the_run_to_the_end_is_a_sound_case() {
-    let defaults = fourtuple_spec::plan::CaseDefaults::new(vec![0], vec![1]);
-    assert!(until_full().resolve(&defaults).unwrap().until_full);
 }
