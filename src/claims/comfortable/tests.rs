@@ -55,7 +55,13 @@ fn what_breaks_a_rule_of_load_is_judged_and_what_breaks_another_is_not() {
     let (verdict, note) = broken("client-saturated: the client was 99 % busy");
     assert_eq!(verdict, Some(false));
     assert!(
-        note.contains("judged by its numbers though client-sat"),
+        note.contains("10 broke a rule of load and is judged all the same: client-sat"),
+        "{note}"
+    );
+    let (verdict, note) = broken("ledger-open: 64 MB");
+    assert_eq!(verdict, Some(false));
+    assert!(
+        note.contains("a rule of memory, which says nothing of"),
         "{note}"
     );
     let (verdict, note) = broken("no-echo: none came");
@@ -67,13 +73,35 @@ fn what_breaks_a_rule_of_load_is_judged_and_what_breaks_another_is_not() {
 }
 
 #[test]
+fn what_an_open_ledger_hides_is_looked_at() {
+    let mut point = good(Load::Fixed, 10);
+    point.record.outcome = Outcome::Invalid;
+    point.record.error = Some("ledger-open: 64 MB".to_owned());
+    assert_eq!(point.is_comfortable(), Some(true));
+    let mut silent = point.record.clone();
+    silent.throughput.echoes_verified = Some(0);
+    point.record.setup.connections_proved = Some(9);
+    assert_eq!(point.is_comfortable(), None);
+    point.record = silent;
+    assert_eq!(point.is_comfortable(), None);
+}
+
+#[test]
 fn the_verdict_is_of_a_hundred_thousand_and_more() {
     let verdict = |points: &[Point]| judge(points).0;
     let small = || bad(Load::Closed, 1_000);
-    assert_eq!(verdict(&[small()]), Verdict::Incomplete);
+    assert_eq!(verdict(&[small()]), Verdict::Inconclusive);
     let fixed = || good(Load::Fixed, 100_000);
-    assert_eq!(verdict(&[small(), fixed()]), Verdict::Confirmed);
-    assert_eq!(verdict(&[bad(Load::Closed, 100_000)]), Verdict::Refuted);
+    // One load alone says nothing of the others.
+    assert_eq!(verdict(&[small(), fixed()]), Verdict::Incomplete);
+    assert_eq!(
+        verdict(&[bad(Load::Closed, 100_000)]),
+        Verdict::Inconclusive
+    );
+    assert_eq!(
+        verdict(&LOADS.map(|load| bad(load, 100_000))),
+        Verdict::Refuted
+    );
     let both = [
         bad(Load::Closed, 100_000),
         fixed(),
@@ -84,6 +112,52 @@ fn the_verdict_is_of_a_hundred_thousand_and_more() {
     let parts = "comfortable: 10,000 a second over 100,000, one a minute each over 1,000,000; not: closed loop over \
                      100,000";
     assert!(why.ends_with(parts), "{why}");
+}
+
+#[test]
+fn only_every_load_over_a_whole_million_confirms() {
+    let whole = || LOADS.map(|load| good(load, MILLION));
+    assert_eq!(judge(&whole()).0, Verdict::Confirmed);
+    let mut part = whole();
+    part[1].record.case.hot_connections = Some(50_000);
+    let (verdict, why) = judge(&part);
+    assert_eq!(verdict, Verdict::Incomplete);
+    assert!(
+        why.ends_with("it is not known of: 10,000 a second"),
+        "{why}"
+    );
+    let smaller = LOADS.map(|load| good(load, CLAIMED));
+    assert_eq!(judge(&smaller).0, Verdict::Incomplete);
+}
+
+#[test]
+fn a_part_is_not_called_the_whole() {
+    let mut points = [good(Load::Minute, CLAIMED), bad(Load::Closed, CLAIMED)];
+    points[0].record.case.hot_connections = Some(8_330);
+    let found = findings(&points, Vec::new());
+    let words = "the rate of one a minute each over 100,000 (8,330 of them taking part)";
+    assert!(found.why.contains(words), "{}", found.why);
+    assert!(
+        found
+            .figures
+            .iter()
+            .any(|figure| figure.name == format!("p99, {words}"))
+    );
+    let most = "the rate of one a minute each up to 100,000 (8,330 of them taking part)";
+    assert!(found.measured.unwrap().contains(most));
+}
+
+#[test]
+fn an_uncomfortable_count_ends_what_is_comfortable_up_to() {
+    let points = [
+        good(Load::Fixed, 10),
+        bad(Load::Fixed, 100),
+        good(Load::Fixed, 1_000),
+        bad(Load::Closed, 1),
+    ];
+    assert_eq!(largest_count(&points, Load::Fixed), Some(10.0));
+    assert_eq!(largest_count(&points, Load::Closed), Some(0.0));
+    assert_eq!(largest_count(&points, Load::Minute), None);
 }
 
 #[test]
@@ -101,15 +175,14 @@ fn the_most_is_of_a_load_and_a_round_of_a_count() {
         };
         point.record.rounds = vec![round];
     }
-    assert_eq!(largest(&points, Load::Closed), Some(1));
-    assert_eq!(largest(&points, Load::Fixed), Some(100));
-    assert_eq!(largest(&points, Load::Minute), None);
+    assert_eq!(largest_count(&points, Load::Closed), Some(1.0));
+    assert_eq!(largest_count(&points, Load::Fixed), Some(100.0));
     assert_eq!(rounds(&points), [(1, 0.1), (10, 0.2), (100, 0.4)]);
     let found = findings(&points, Vec::new());
     let words = found.measured.unwrap().replace('\u{a0}', " ");
     assert_eq!(
         words,
-        "Comfortable: closed loop up to 1, 10,000 a second up to 100, one a minute each up to none. A full round of \
+        "Comfortable: closed loop up to 1; 10,000 a second up to 100; one a minute each not judged. A full round of \
              100 takes 400 ms."
     );
     assert_eq!(found.evidence[0].lines.len(), 5);
