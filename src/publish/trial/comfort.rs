@@ -14,6 +14,9 @@ const BOUND_NS: f64 = 10e6;
 /// Of one message a connection a minute, the rate is a sixtieth of the connections.
 const MINUTE_SECONDS: u32 = 60;
 
+/// What a load is called where not all of the connections take part: those that do send more often than once a minute.
+const RATE_OF_A_MINUTE: &str = "rate of one a minute each";
+
 /// A load: what it is called, and whether a run has it.
 type Load = (&'static str, fn(&Record) -> bool);
 
@@ -22,8 +25,9 @@ const LOADS: [Load; 3] = [
     ("fixed rate", |record| {
         record.case.mode == Mode::Open && !is_a_minute(record)
     }),
-    ("one a minute each", is_a_minute),
+    (A_MINUTE, is_a_minute),
 ];
+const A_MINUTE: &str = "one a minute each";
 
 /// Where both open loops have the same rate, it is that of the minute.
 fn is_a_minute(record: &Record) -> bool {
@@ -58,33 +62,98 @@ pub fn draw(records: &[Record], theme: &Theme) -> Option<String> {
             panels: &[("p99, from the intended time where there is one", lines)],
             spread: (Spread::Log, Spread::Log),
             tick_form: format::duration_tick,
-            caption: &[
-                "Dotted: 10 ms, which was called comfortable before the runs, if the server uses less than 70 % of a core."
-                    .to_owned(),
-                "Hollow: the load was more than the client's or the server's core could do.".to_owned(),
-            ],
+            caption: &caption(records),
         },
     )
 }
 
+fn caption(records: &[Record]) -> Vec<String> {
+    let mut lines = vec![
+        "Dotted: 10 ms, which was called comfortable before the runs, if the server uses less than 70 % of a core."
+            .to_owned(),
+        "Hollow: the load was more than the client or the server could do; the client may have held it down.".to_owned(),
+    ];
+    let mut partial: Vec<&Record> = records.iter().filter(|record| is_partial(record)).collect();
+    partial.sort_by_key(|record| record.case.connections);
+    let words = partial.iter().map(|record| part_words(record));
+    let words: Vec<String> = words.collect();
+    if !words.is_empty() {
+        lines.push(format!(
+            "Not all connections took part everywhere: {}.",
+            words.join("; ")
+        ));
+    }
+    lines
+}
+
+/// Whether some of its connections were open and idle.
+fn is_partial(record: &Record) -> bool {
+    standing(record).is_some() && record.case.hot() < record.case.connections
+}
+
+fn part_words(record: &Record) -> String {
+    let load = match is_a_minute(record) {
+        true => RATE_OF_A_MINUTE,
+        false => "fixed rate",
+    };
+    format!(
+        "{load}, {} of {}",
+        format::whole(record.case.hot().into()),
+        format::whole(record.case.connections.into())
+    )
+}
+
+/// What a run says of latency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// How long it took.
+    Sound,
+    /// How long it took under more load than could be borne.
+    OfLoad,
+}
+
+/// What a run says of latency; `None` if nothing. A ledger that does not close is of memory alone; what else such a run
+/// may have broken without being of load is that connections were not proved.
+fn standing(record: &Record) -> Option<Standing> {
+    let is_rule = |rule| {
+        record
+            .error
+            .as_deref()
+            .is_some_and(|error| error.starts_with(rule))
+    };
+    let is_proved = record.setup.connections_proved >= Some(record.case.connections);
+    match record.outcome {
+        Outcome::Ok => Some(Standing::Sound),
+        Outcome::Invalid if record.is_invalid_for_load() => Some(Standing::OfLoad),
+        Outcome::Invalid if is_rule("ledger-open:") && is_proved => Some(Standing::Sound),
+        Outcome::Invalid | Outcome::Error => None,
+    }
+}
+
 fn line(records: &[Record], (name, has): &Load, colour: &'static str) -> Option<Line> {
-    let mut own: Vec<(&Record, u64)> = records
+    let mut own: Vec<(&Record, u64, Standing)> = records
         .iter()
-        .filter(|record| record.outcome != Outcome::Error && has(record))
-        .filter_map(|record| Some((record, record.latency_ns.p99?)))
+        .filter(|record| has(record))
+        .filter_map(|record| Some((record, record.latency_ns.p99?, standing(record)?)))
         .collect();
-    own.sort_by_key(|(record, _)| record.case.connections);
-    let marks = own.iter().enumerate().map(|(index, (record, p99))| Mark {
+    own.sort_by_key(|(record, ..)| record.case.connections);
+    let has_partial = own.iter().any(|(record, ..)| is_partial(record));
+    let marks = own.iter().enumerate();
+    let marks = marks.map(|(index, (record, p99, standing))| Mark {
         connections: record.case.connections,
         value: *p99 as f64,
         interval: None,
-        is_hollow: record.outcome == Outcome::Invalid,
+        is_hollow: *standing == Standing::OfLoad,
         is_joined: index > 0,
         strays: Vec::new(),
     });
     let marks: Vec<Mark> = marks.collect();
+    let name = match has_partial && *name == A_MINUTE {
+        true => RATE_OF_A_MINUTE,
+        false => name,
+    };
     Some(Line {
-        name: (*name).to_owned(),
+        name: name.to_owned(),
         value: format::duration_ns(marks.last()?.value),
         colour,
         role: Role::Engine,
@@ -145,5 +214,48 @@ mod tests {
         assert!(draw(&records, &LIGHT).is_none(), "one count is no course");
         records[0].latency_ns.p99 = None;
         assert!(draw(&records, &LIGHT).is_none());
+    }
+
+    #[test]
+    fn what_is_of_load_is_hollow_and_what_says_nothing_is_left_out() {
+        let invalid = |error: &str| {
+            let mut record = fixture::record(Engine::Uring, 1_000, 0);
+            record.outcome = Outcome::Invalid;
+            record.error = Some(error.to_owned());
+            record
+        };
+        assert_eq!(standing(&open(10, 10)), Some(Standing::Sound));
+        let late = invalid("client-late: by 3 ms");
+        assert_eq!(standing(&late), Some(Standing::OfLoad));
+        assert_eq!(standing(&invalid("no-echo: none came")), None);
+        let mut memory = invalid("ledger-open: 64 MB");
+        assert_eq!(standing(&memory), Some(Standing::Sound));
+        memory.setup.connections_proved = Some(999);
+        assert_eq!(standing(&memory), None);
+        let records = [fixture::record(Engine::Uring, 10, 0), late];
+        let drawn = line(&records, &LOADS[0], "#000").unwrap();
+        assert_eq!(drawn.marks.iter().filter(|mark| mark.is_hollow).count(), 1);
+        let records = [
+            fixture::record(Engine::Uring, 10, 0),
+            invalid("no-echo: none"),
+        ];
+        assert_eq!(line(&records, &LOADS[0], "#000").unwrap().marks.len(), 1);
+    }
+
+    #[test]
+    fn the_part_that_takes_part_is_said() {
+        let mut part = open(60_000, 1_000);
+        let whole = open(600_000, 10_000);
+        assert_eq!(caption(&[whole.clone(), part.clone()]).len(), 2);
+        part.case.hot_connections = Some(5_000);
+        let records = [whole, part];
+        assert_eq!(
+            caption(&records)[2],
+            "Not all connections took part everywhere: rate of one a minute each, 5,000 of 60,000."
+        );
+        assert_eq!(
+            line(&records, &LOADS[2], "#000").unwrap().name,
+            RATE_OF_A_MINUTE
+        );
     }
 }
