@@ -1,14 +1,15 @@
 //! What bounds a client: ports, for each destination anew, and what has them.
 
-use super::inputs::{Inputs, allows, known};
+use super::inputs::{Inputs, known};
 use super::number::{count, counted};
 use super::remedy::{set, setting_file};
 use super::setting::{Aside, words};
 use super::{Allows, Binding, Connecting, Remedy, Rung, Scope, Side};
 use fourtuple_spec::limiter;
+use fourtuple_spec::limits::NetworkLimits;
 use std::collections::BTreeSet;
 
-/// The range that leaves no more than the privileged ports: what a remedy widens to.
+/// The range that leaves no more than the privileged ports: what a remedy widens to, where these are no more.
 const WIDEST: (u16, u16) = (1024, u16::MAX);
 
 const SYMPTOM: &str = "EADDRNOTAVAIL: connect fails (EADDRINUSE, if bind picks the port)";
@@ -18,22 +19,29 @@ struct Ports {
     range: (u16, u16),
     /// Those that are kept back.
     reserved: u64,
-    /// Those that somebody listens on: connect does not pick them.
-    listening: u64,
+    /// Those that somebody listens on: connect does not pick them. `None` is not known.
+    listening: Option<u64>,
+    /// The widest range that takes nothing away.
+    widened: (u16, u16),
+    /// Those of it that are kept back or listened on, as far as that is known.
+    taken_of_widened: u64,
 }
 
 impl Ports {
     fn read(inputs: &Inputs) -> Result<Self, String> {
         let network = &inputs.limits.network;
         let range = known(&network.ports)?;
-        let within = |port: &u16| (range.0..=range.1).contains(port);
-        let listeners = network.listeners.known().map_or(&[][..], Vec::as_slice);
-        let listening = listeners.iter().map(|listener| listener.address.port());
-        let listening: BTreeSet<u16> = listening.filter(within).collect();
+        let reserved = known(&network.reserved_in_range)?;
+        let listening = network.listening_in_range.known().copied();
+        let widened = widened(range, network);
+        let reserved_there = network.reserved_in_widest.known().copied().unwrap_or(0);
+        let listening_there = listed(network, widened).max(listening.unwrap_or(0));
         Ok(Self {
             range,
-            reserved: known(&network.reserved_in_range)?,
-            listening: listening.len() as u64,
+            reserved,
+            listening,
+            widened,
+            taken_of_widened: reserved_there.max(reserved).saturating_add(listening_there),
         })
     }
 
@@ -42,21 +50,36 @@ impl Ports {
     }
 
     fn taken(&self) -> u64 {
-        self.reserved.saturating_add(self.listening)
+        self.reserved.saturating_add(self.listening.unwrap_or(0))
     }
 
     fn free(&self, binding: Binding) -> u64 {
         certain(self.all(), binding).saturating_sub(self.taken())
     }
 
-    /// What would be free, at the least, in the widest range that takes nothing away.
+    /// What would be free in the widest range, if nothing begins to listen there.
     fn free_at_most(&self, binding: Binding) -> u64 {
-        certain(size(self.widened()), binding).saturating_sub(self.taken())
+        certain(size(self.widened), binding).saturating_sub(self.taken_of_widened)
     }
+}
 
-    fn widened(&self) -> (u16, u16) {
-        (self.range.0.min(WIDEST.0), self.range.1.max(WIDEST.1))
+/// The kernel takes no range that begins below `net.ipv4.ip_unprivileged_port_start`.
+fn widened(range: (u16, u16), network: &NetworkLimits) -> (u16, u16) {
+    let from = network.unprivileged_from.known().copied();
+    let from = u16::try_from(from.unwrap_or(0)).unwrap_or(u16::MAX);
+    let widest = (range.0.min(WIDEST.0).max(from), WIDEST.1);
+    match size(widest) > size(range) {
+        true => widest,
+        false => range,
     }
+}
+
+/// Ports of a range that a listener is told of: where there are more than a few hundred, the others are not.
+fn listed(network: &NetworkLimits, (first, last): (u16, u16)) -> u64 {
+    let listeners = network.listeners.known().map_or(&[][..], Vec::as_slice);
+    let ports = listeners.iter().map(|listener| listener.address.port());
+    let within: BTreeSet<u16> = ports.filter(|port| (first..=last).contains(port)).collect();
+    within.len() as u64
 }
 
 fn size((first, last): (u16, u16)) -> u64 {
@@ -113,7 +136,10 @@ pub fn range(inputs: &Inputs) -> Option<Rung> {
                 counted(ports.all(), "port", "ports")
             )
         }),
-        used: ports.as_ref().ok().and_then(|ports| used(client?, ports)),
+        used: ports
+            .as_ref()
+            .ok()
+            .and_then(|ports| used(inputs, client?, ports)),
         remedy: match (client, &ports, &allowed) {
             (Some(client), Ok(ports), Allows::Connections(room)) => {
                 widen(inputs, client, ports, *room)
@@ -140,33 +166,59 @@ fn room_of(room: Result<Option<u64>, &String>) -> Allows {
     }
 }
 
-fn used(client: &Connecting, ports: &Ports) -> Option<String> {
+fn used(inputs: &Inputs, client: &Connecting, ports: &Ports) -> Option<String> {
     let mut parts = Vec::new();
     if ports.reserved > 0 {
         parts.push(format!("{} reserved", count(ports.reserved)));
     }
-    if ports.listening > 0 {
-        parts.push(format!("{} listened on", count(ports.listening)));
+    match ports.listening {
+        Some(0) => {}
+        Some(listening) => parts.push(format!("{} listened on", count(listening))),
+        None => {
+            parts.push("at most, because it is not known which are listened on".to_owned());
+        }
     }
-    match (client.binding, client.groups) {
-        (Binding::AtBind, _) => parts.push("one range for all destinations".to_owned()),
-        (_, Some(1)) => parts.push("from one source to one destination".to_owned()),
-        (_, Some(groups)) => parts.push(format!(
-            "for each of {}",
-            counted(
-                groups,
-                "pair of source and destination",
-                "pairs of source and destination"
-            )
-        )),
-        _ => {}
+    if client.binding != Binding::Never {
+        parts.extend(apart(client));
+        parts.extend(not_subtracted(inputs));
     }
     (!parts.is_empty()).then(|| parts.join(", "))
 }
 
+/// How many times the range is there.
+fn apart(client: &Connecting) -> Option<String> {
+    match (client.binding, client.groups) {
+        (Binding::AtBind, _) => Some("one range for all destinations".to_owned()),
+        (_, Some(1)) => Some("from one source to one destination".to_owned()),
+        (_, Some(groups)) => {
+            let (one, many) = (
+                "pair of source and destination",
+                "pairs of source and destination",
+            );
+            Some(format!("for each of {}", counted(groups, one, many)))
+        }
+        _ => None,
+    }
+}
+
+/// Nobody counts the ports of sockets that are bound and do not listen, and of connections that there are: these take a
+/// port from their own destination alone.
+fn not_subtracted(inputs: &Inputs) -> Option<String> {
+    let ports =
+        "ports of sockets that are bound, or connected to the same destination, are not subtracted";
+    match inputs.limits.network.sockets.known() {
+        Some(0) => None,
+        Some(open) => {
+            let open = counted(*open, "TCP socket is open", "TCP sockets are open");
+            Some(format!("{ports}: {open}"))
+        }
+        None => Some(ports.to_owned()),
+    }
+}
+
 fn widen(inputs: &Inputs, client: &Connecting, ports: &Ports, room: u64) -> Remedy {
     let target = inputs.target(room);
-    let widened = ports.widened();
+    let widened = ports.widened;
     let most = ports.free_at_most(client.binding);
     let suffices = connections(client, most).is_none_or(|connections| connections >= target);
     let value = format!("{} {}", widened.0, widened.1);
@@ -178,7 +230,8 @@ fn widen(inputs: &Inputs, client: &Connecting, ports: &Ports, room: u64) -> Reme
         false => Remedy {
             suffices,
             ..set(inputs, limiter::PORT_RANGE, Scope::Network, &value)
-        },
+        }
+        .and("a service that starts on one of these ports later needs it in net.ipv4.ip_local_reserved_ports"),
     };
     remedy.and(elsewhere(client, target, ports, suffices))
 }
@@ -235,8 +288,8 @@ pub fn reserved(inputs: &Inputs) -> Option<Rung> {
     })
 }
 
-/// Connections in TIME_WAIT keep their four-tuples. The worst case: all of them towards the one destination that is
-/// asked about, by its own sources.
+/// Connections in TIME_WAIT keep their four-tuples: those of one source and one destination are missing there. Which
+/// destination is asked about is not known: it is taken for the one that has most.
 pub fn time_wait(inputs: &Inputs) -> Option<Rung> {
     let client = inputs.question.client.as_ref()?;
     if client.binding == Binding::Never {
@@ -260,9 +313,10 @@ pub fn time_wait(inputs: &Inputs) -> Option<Rung> {
             .ok()
             .map(|waiting| counted(waiting, "connection", "connections")),
         used: matches!(allowed, Allows::Connections(_))
-            .then(|| "at worst they are all towards the same destination".to_owned()),
+            .then(|| towards_one(network))
+            .flatten(),
         remedy: match &allowed {
-            Allows::Connections(_) => reuse(inputs, client),
+            Allows::Connections(_) | Allows::Other(_) => reuse(inputs, client),
             _ => Remedy::default(),
         },
         allows: allowed,
@@ -271,10 +325,18 @@ pub fn time_wait(inputs: &Inputs) -> Option<Rung> {
     })
 }
 
-/// A connect takes over the port of a connection in TIME_WAIT, where that is older than a second. A bind does not.
+fn towards_one(network: &NetworkLimits) -> Option<String> {
+    let ports = network.time_wait_of_one.known()?;
+    let ports = counted(*ports, "port of the range", "ports of the range");
+    Some(format!("{ports} towards one destination"))
+}
+
+/// A connect takes over the port of a connection in TIME_WAIT, where that is older than a second and both have
+/// timestamps. A bind does not.
 fn is_reused(inputs: &Inputs, client: &Connecting) -> bool {
     let stays_here = inputs.question.server.is_some();
     client.binding == Binding::AtConnect
+        && has_timestamps(inputs)
         && match inputs.limits.network.time_wait_reuse.known() {
             Some(1) => true,
             Some(2) => stays_here,
@@ -282,26 +344,75 @@ fn is_reused(inputs: &Inputs, client: &Connecting) -> bool {
         }
 }
 
+fn has_timestamps(inputs: &Inputs) -> bool {
+    let timestamps = inputs.limits.network.timestamps.known();
+    timestamps.is_some_and(|timestamps| *timestamps != 0)
+}
+
+/// What is left beside `waiting` sockets in TIME_WAIT. Whose these are may not be known: then no number is certain.
 fn after_wait(inputs: &Inputs, client: &Connecting, waiting: u64) -> Allows {
-    let room = Ports::read(inputs).map(|ports| connections(client, ports.free(client.binding)));
-    match room {
-        Ok(Some(room)) => Allows::Connections(room.saturating_sub(waiting)),
-        Ok(None) => {
-            any("further destinations are not concerned, and there are as many as it takes")
+    let ports = match Ports::read(inputs) {
+        Ok(ports) => ports,
+        Err(reason) => return Allows::Unknown(reason),
+    };
+    let most = counted(waiting.min(ports.all()), "port", "ports");
+    if client.binding == Binding::AtBind {
+        return Allows::Other(format!(
+            "up to {most} of the range for a minute: bind picks none that is in TIME_WAIT"
+        ));
+    }
+    match known(&inputs.limits.network.time_wait_of_one) {
+        Ok(0) => any("none of them keeps a port of the range"),
+        Ok(of_one) => match beside(client, ports.free(client.binding), of_one) {
+            Some(room) => Allows::Connections(room),
+            None => {
+                any("further destinations are not concerned, and there are as many as it takes")
+            }
+        },
+        Err(reason) => Allows::Other(format!(
+            "up to {most} of the range for a minute; how many towards one destination is not known: {reason}"
+        )),
+    }
+}
+
+/// How many connections there is room for where one destination misses so many of its free ports; `None` is any number.
+fn beside(client: &Connecting, free: u64, waiting: u64) -> Option<u64> {
+    let left = free.saturating_sub(waiting);
+    match client.group_connections {
+        Some(each) if each <= left => connections(client, free),
+        // All groups but that one have what they are to have.
+        Some(each) if each <= free => {
+            let others = client.groups?.checked_sub(1);
+            others.map_or(Some(0), |others| {
+                Some(others.saturating_mul(each).saturating_add(left))
+            })
         }
-        Err(reason) => allows(&Err(reason)),
+        _ => connections(client, free).map(|room| room.saturating_sub(waiting)),
     }
 }
 
 fn reuse(inputs: &Inputs, client: &Connecting) -> Remedy {
-    let wait = "or wait a minute, or let the other side close first, or close by reset";
+    let wait = "wait a minute, or let the other side close first, or close by reset";
     if client.binding == Binding::AtBind {
         return Remedy::advice(format!(
             "net.ipv4.tcp_tw_reuse does not help where bind picks the port: {wait}"
         ));
     }
+    let needs = "net.ipv4.tcp_tw_reuse helps connections alone that were made while net.ipv4.tcp_timestamps was not 0";
+    if inputs.limits.network.time_wait_reuse.known() == Some(&1) {
+        return Remedy::advice(needs).and(wait);
+    }
     // How many ports there are is the range's own matter.
-    set(inputs, "net.ipv4.tcp_tw_reuse", Scope::Network, "1").and(wait)
+    let remedy = set(inputs, "net.ipv4.tcp_tw_reuse", Scope::Network, "1");
+    match has_timestamps(inputs) {
+        true => remedy.and(format!("or {wait}")),
+        false => Remedy {
+            suffices: false,
+            ..remedy
+        }
+        .and(needs)
+        .and(wait),
+    }
 }
 
 /// net.ipv4.tcp_max_tw_buckets.

@@ -26,8 +26,8 @@ pub fn accept(inputs: &Inputs) -> Option<Rung> {
         side: Side::Server,
         scope: Scope::Network,
         value: somaxconn.as_ref().ok().map(|most| {
-            let (backlog, most) = (count(server.backlog), count(*most));
-            format!("backlog {backlog}, {} {most}", limiter::SOMAXCONN)
+            let most = count(*most);
+            format!("{}, {} {most}", backlog(inputs, server), limiter::SOMAXCONN)
         }),
         used: fullest(inputs).map(listener),
         remedy: somaxconn.map_or_else(|_| Remedy::default(), |most| lengthen(inputs, server, most)),
@@ -35,6 +35,15 @@ pub fn accept(inputs: &Inputs) -> Option<Rung> {
         read_from: setting_file(limiter::SOMAXCONN),
         symptom: "silence: a SYN is dropped and sent again a second later (ListenOverflows)",
     })
+}
+
+/// What a program that runs already has asked for is not looked at: this program's own backlog stands for it.
+fn backlog(inputs: &Inputs, server: &Serving) -> String {
+    let backlog = count(server.backlog);
+    match inputs.limits.process.pid {
+        Some(_) => format!("a backlog of {backlog} is assumed"),
+        None => format!("backlog {backlog}"),
+    }
 }
 
 fn waiting_max(server: &Serving, length: u64) -> u64 {
@@ -99,27 +108,35 @@ fn lengthen(inputs: &Inputs, server: &Serving, somaxconn: u64) -> Remedy {
     ))
 }
 
-/// net.ipv4.tcp_max_syn_backlog.
+/// net.ipv4.tcp_max_syn_backlog. The kernel looks at it only where it may not answer with cookies.
 pub fn syn_backlog(inputs: &Inputs) -> Option<Rung> {
     inputs.question.server.as_ref()?;
     let network = &inputs.limits.network;
-    let bounds = match network.syncookies.known() {
-        Some(0) => {
-            "how many handshakes may be under way; beyond three quarters of it a SYN is dropped"
-        }
-        _ => {
-            "how many handshakes may be under way; beyond it they go by cookies (net.ipv4.tcp_syncookies)"
-        }
-    };
     let aside = Aside {
         limit: limiter::SYN_BACKLOG,
         side: Side::Server,
         scope: Scope::Network,
         value: words(&network.syn_backlog),
-        bounds: bounds.to_owned(),
+        bounds: "how many handshakes may be under way: beyond three quarters of it, or beyond the length of the accept \
+            queue, a SYN is dropped"
+            .to_owned(),
         symptom: "silence: a SYN is dropped and sent again a second later (TCPReqQFullDrop)",
     };
-    Some(aside.rung())
+    let rung = aside.rung();
+    Some(match known(&network.syncookies) {
+        Ok(0) => rung,
+        cookies => Rung {
+            allows: cookies.map_or_else(Allows::Unknown, by_cookies),
+            ..rung
+        },
+    })
+}
+
+fn by_cookies(cookies: u64) -> Allows {
+    Allows::Any(format!(
+        "net.ipv4.tcp_syncookies is {cookies}: handshakes beyond the accept queue's length go by cookies, and it is not \
+         looked at"
+    ))
 }
 
 /// net.core.netdev_max_backlog.
@@ -147,6 +164,7 @@ pub fn orphans(inputs: &Inputs) -> Option<Rung> {
             .to_owned(),
         symptom: "resets while many connections are closed (TCPAbortOnMemory)",
     };
+    // Read in a network, but of the whole machine, as the limit is.
     let used = inputs.limits.network.orphans.known();
     Some(Rung {
         used: used.map(|orphans| counted(*orphans, "orphan", "orphans")),
@@ -223,6 +241,7 @@ pub fn conntrack(inputs: &Inputs) -> Option<Rung> {
     let is_idle = followed == Ok(0) && matches!(rung.allows, Allows::Connections(_));
     Some(Rung {
         value: rung.value.clone().filter(|_| network.conntrack_max.known() != Some(&None)),
+        remedy: settable(inputs, rung.remedy.clone()),
         allows: match is_idle {
             // The count is 0 without a rule that asks for connections to be followed, and the setting is there all the same.
             true => Allows::Other(
@@ -234,4 +253,16 @@ pub fn conntrack(inputs: &Inputs) -> Option<Rung> {
         },
         ..rung
     })
+}
+
+/// The setting is the machine's: in any network but its first one it can be read, and not be set. What the first network
+/// alone shows is the sign of that.
+fn settable(inputs: &Inputs, remedy: Remedy) -> Remedy {
+    let is_first = inputs.limits.machine.tcp_memory_pages.known().is_some();
+    match remedy.now.is_some() && !is_first {
+        true => remedy.and(
+            "it can be set in the machine's first network alone, and this does not seem to be that",
+        ),
+        false => remedy,
+    }
 }
