@@ -166,8 +166,8 @@ fn a_claim_rests_on_the_records_of_its_last_trial() {
     let directory = directory("claims-records");
     let mut before = 0;
     for _ in 0..2 {
-        // A run of 100,000 connections that ends at once, for lack of descriptors, and is kept all the same.
-        let tried = fourtuple_in(&with_descriptors(48))
+        // A run that ends after a few hundred connections, for lack of descriptors, and is kept all the same.
+        let tried = fourtuple_in(&with_descriptors(24))
             .args(["claims", "--only", "port-reuse", "--out"])
             .arg(&directory)
             .output()
