@@ -13,7 +13,7 @@ use crate::publish::format::{self, whole};
 use crate::publish::price::{self, Difference, Price};
 use ceiling::Ceiling;
 use fourtuple_spec::claim::{Evidence, Figure};
-use fourtuple_spec::{EndpointState, Engine, Record, Verdict};
+use fourtuple_spec::{EndpointState, Engine, Record};
 
 /// The claim.
 pub const CLAIM: Claim = Claim {

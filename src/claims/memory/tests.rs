@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::publish::fixture;
+use fourtuple_spec::Verdict;
 use fourtuple_spec::record::Outcome;
 
 const COUNTS: [u32; 5] = [10_000, 20_000, 30_000, 40_000, 50_000];
