@@ -47,6 +47,16 @@ impl<T> Default for Reading<T> {
     }
 }
 
+/// What came of asking the kernel for something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Grant {
+    /// It was given.
+    Granted,
+    /// It was not; why.
+    Refused(String),
+}
+
 /// Everything that can stop a process at N connections.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Limits {
@@ -71,10 +81,14 @@ pub struct ProcessLimits {
     pub descriptors_soft: Reading<u64>,
     /// RLIMIT_NOFILE, hard.
     pub descriptors_hard: Reading<u64>,
-    /// Descriptors that it has open. Of one that is yet to be started, the standard streams.
+    /// Descriptors that it has open. Of one that is yet to be started, those that it would inherit: the standard
+    /// streams, and what whoever starts it left open to it.
     pub descriptors_open: Reading<u64>,
     /// RLIMIT_NPROC, soft: tasks of its user, which root is exempt from.
     pub tasks_of_user_max: Reading<u64>,
+    /// RLIMIT_NPROC, hard.
+    #[serde(default)]
+    pub tasks_of_user_hard: Reading<u64>,
     /// Tasks that its user has.
     pub tasks_of_user: Reading<u64>,
     /// RLIMIT_MEMLOCK, soft, bytes.
@@ -213,8 +227,8 @@ pub struct MachineLimits {
     pub packet_backlog: Reading<u64>,
     /// `kernel.io_uring_disabled`.
     pub io_uring_disabled: Reading<u64>,
-    /// Why a ring cannot be set up here, or that it can: `Known(())`.
-    pub io_uring: Reading<()>,
+    /// What came of setting up a ring.
+    pub io_uring: Reading<Grant>,
     /// Memory that could be taken without swapping or killing, the control group apart.
     pub memory_available_bytes: Reading<u64>,
     /// Memory there is.

@@ -3,10 +3,11 @@
 //! It is one of its own because nobody can leave a network inside a user namespace again, and because its limit of
 //! descriptors has to be what the command was given: other children raise theirs.
 
+use crate::doctor::read::leave_out_a_task;
 use crate::exit::Exit;
 use crate::{network, output};
 use fourtuple_meter::network_limits;
-use fourtuple_spec::limits::NetworkLimits;
+use fourtuple_spec::limits::{Grant, NetworkLimits, ProcessLimits};
 use fourtuple_spec::message::Network;
 use fourtuple_spec::{Limits, Reading};
 use std::fs;
@@ -30,7 +31,10 @@ pub fn work(pid: Option<u32>) -> Exit {
 
 fn read(pid: Option<u32>) -> Result<Limits, String> {
     let Some(pid) = pid else {
-        return Ok(from_here(None));
+        let mut limits = from_here(None);
+        // This process is gone before another one is started.
+        leave_out_a_task(&mut limits);
+        return Ok(limits);
     };
     check_existence(pid)?;
     // Before the network is entered: a user namespace that is entered with it takes the right to read the rest, and
@@ -47,14 +51,26 @@ fn read(pid: Option<u32>) -> Result<Limits, String> {
     Ok(limits)
 }
 
-/// The ring is tried by this process: of another one's filter of system calls nobody can tell what it lets through.
+/// The ring is tried by this process. What came of it is told of another one as well where nothing is in the other one's
+/// way that is not in this one's.
 fn from_here(pid: Option<u32>) -> Limits {
     let mut limits = fourtuple_meter::limits(pid);
-    limits.machine.io_uring = match fourtuple_ring::capabilities() {
-        Ok(_) => Reading::Known(()),
-        Err(error) => Reading::Unknown(error.to_string()),
+    let own_user = rustix::process::geteuid().as_raw();
+    limits.machine.io_uring = match pid.is_none() || is_treated_alike(&limits.process, own_user) {
+        true => Reading::Known(match fourtuple_ring::capabilities() {
+            Ok(_) => Grant::Granted,
+            Err(error) => Grant::Refused(error.to_string()),
+        }),
+        false => Reading::Unknown(
+            "what another process's filter or rights let through cannot be told".to_owned(),
+        ),
     };
     limits
+}
+
+/// Whether a process has no filter of system calls, and the rights of this user.
+fn is_treated_alike(process: &ProcessLimits, own_user: u32) -> bool {
+    process.seccomp == Reading::Known(0) && process.user == Reading::Known(own_user)
 }
 
 /// What has ended and is still waited for by its parent has limits, which nothing is bound by.
@@ -126,5 +142,27 @@ fn unknown(reason: &str) -> NetworkLimits {
         listen_overflows: not(reason),
         conntrack_max: not(reason),
         conntrack: not(reason),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_of_another_user_or_with_a_filter_is_not_treated_alike() {
+        let of = |seccomp, user| {
+            let process = ProcessLimits {
+                seccomp,
+                user,
+                ..ProcessLimits::default()
+            };
+            is_treated_alike(&process, 1_000)
+        };
+        assert!(of(Reading::Known(0), Reading::Known(1_000)));
+        assert!(!of(Reading::Known(2), Reading::Known(1_000)));
+        assert!(!of(Reading::Known(0), Reading::Known(0)));
+        assert!(!of(Reading::default(), Reading::Known(1_000)));
+        assert!(!of(Reading::Known(0), Reading::default()));
     }
 }

@@ -6,12 +6,17 @@ use crate::doctor::{measured, read, text};
 use crate::exit::{Ended, Exit};
 use crate::output;
 use fourtuple_spec::Engine;
+use std::ffi::OsStr;
 use std::io::{self, IsTerminal};
 
 /// Answers.
 pub fn doctor(arguments: &cli::Doctor) -> Result<Exit, Ended> {
     let asked = asked(arguments)?;
-    let limits = read::read(asked.pid).map_err(Ended::failed)?;
+    let mut limits = read::read(asked.pid).map_err(Ended::failed)?;
+    if asked.pid.is_none() {
+        // This process ends before another one is started.
+        read::leave_out_a_task(&mut limits);
+    }
     let engine = asked.engine.unwrap_or(Engine::Epoll);
     let ends = measured::ends(&arguments.results, engine, &fourtuple_meter::host());
     let answer = Answer::of(asked, limits, &ends);
@@ -47,5 +52,22 @@ fn asked(arguments: &cli::Doctor) -> Result<Asked, Ended> {
 }
 
 fn is_color() -> bool {
-    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+    io::stdout().is_terminal() && !is_switched_off(std::env::var_os("NO_COLOR").as_deref())
+}
+
+/// What NO_COLOR says, which says nothing where it is empty.
+fn is_switched_off(no_color: Option<&OsStr>) -> bool {
+    no_color.is_some_and(|words| !words.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_word_switches_no_colour_off() {
+        assert!(!is_switched_off(None));
+        assert!(!is_switched_off(Some(OsStr::new(""))));
+        assert!(is_switched_off(Some(OsStr::new("1"))));
+    }
 }

@@ -96,6 +96,18 @@ impl Answer {
         Some(ladders.all(|ladder| ladder.obstacles(wanted).is_empty()))
     }
 
+    /// The limits that could not be read, each once: a yes leaves them out.
+    pub fn unknown(&self) -> Vec<&'static str> {
+        let rungs = self.ladders().flat_map(|ladder| &ladder.rungs);
+        let mut names = Vec::new();
+        for rung in rungs {
+            if matches!(rung.allows, Allows::Unknown(_)) && !names.contains(&rung.limit) {
+                names.push(rung.limit);
+            }
+        }
+        names
+    }
+
     /// What would clear the way of every end that was asked about: each command once, in an order that works.
     pub fn clearing(&self) -> Clearing {
         let Some(first) = self.ladders().next() else {
@@ -121,6 +133,7 @@ impl Answer {
             "schema_version": SCHEMA_VERSION,
             "asked": self.asked,
             "answer": self.is_yes().map(|is_yes| if is_yes { "yes" } else { "no" }),
+            "unknown": self.unknown(),
             "bytes": {
                 "server": self.server.as_ref().map(bytes),
                 "client": self.client.as_ref().map(bytes),
@@ -220,31 +233,86 @@ fn own_descriptors(asked: &Asked, count: u64) -> u64 {
     }
 }
 
-/// The commands with one more, or with the same one raised to its number.
+/// The commands with one more; of two that set the same, the one that sets it higher.
 fn with_command(mut commands: Vec<String>, command: String) -> Vec<String> {
+    let aim = Aim::of(&command);
     match commands
         .iter_mut()
-        .find(|other| is_of_same(other, &command))
+        .find(|other| Aim::of(other).what == aim.what)
     {
-        Some(other) if last_number(other) < last_number(&command) => *other = command,
+        Some(other) if Aim::of(other).height() < aim.height() => *other = command,
         Some(_) => {}
         None => commands.push(command),
     }
     commands
 }
 
-/// Whether two commands differ in their last number alone. Both ends may need the same limit raised, one of them higher.
-fn is_of_same(one: &str, other: &str) -> bool {
-    let words = |command: &str| {
-        let end = command.trim_end_matches(|c: char| c.is_ascii_digit()).len();
-        command[..end].to_owned()
-    };
-    words(one) == words(other)
+/// What a command sets, and to what. Both ends may need the same limit raised, one of them higher.
+struct Aim<'a> {
+    what: &'a str,
+    value: u64,
+    reach: Reach,
 }
 
-fn last_number(command: &str) -> u64 {
-    let words = command.trim_end_matches(|c: char| c.is_ascii_digit());
-    command[words.len()..].parse().unwrap_or(0)
+/// Which limits of a process a command sets: of two that set the same number, the one that reaches further.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Reach {
+    Soft,
+    Both,
+    Raised,
+}
+
+impl<'a> Aim<'a> {
+    fn of(command: &'a str) -> Self {
+        Self::of_limit(command).unwrap_or_else(|| Self::of_setting(command))
+    }
+
+    fn height(&self) -> (u64, Reach) {
+        (self.value, self.reach)
+    }
+
+    /// `ulimit -S -n 100`, `ulimit -n 100`, `prlimit --pid $$ --nofile=100:200`.
+    fn of_limit(command: &str) -> Option<Self> {
+        let words: Vec<&str> = command.split(' ').collect();
+        let (name, value, reach) = match words[..] {
+            ["ulimit", "-S", name, value] => (name, value, Reach::Soft),
+            ["ulimit", name, value] => (name, value, Reach::Both),
+            ["prlimit", "--pid", _, setting] => {
+                let (name, values) = setting.split_once('=')?;
+                (name, values.split(':').next()?, Reach::Raised)
+            }
+            _ => return None,
+        };
+        let what = match name {
+            "-n" | "--nofile" => "nofile",
+            "-u" | "--nproc" => "nproc",
+            _ => return None,
+        };
+        Some(Self {
+            what,
+            value: value.parse().ok()?,
+            reach,
+        })
+    }
+
+    /// `sysctl -w fs.file-max=100`, `echo 100 > /a/file`.
+    fn of_setting(command: &'a str) -> Self {
+        let (value, what) = match command
+            .strip_prefix("echo ")
+            .and_then(|rest| rest.split_once(' '))
+        {
+            Some((value, what)) => (value, what),
+            None => {
+                let what = command.trim_end_matches(|c: char| c.is_ascii_digit());
+                (&command[what.len()..], what)
+            }
+        };
+        Self {
+            what,
+            value: value.parse().unwrap_or(0),
+            reach: Reach::Soft,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -297,23 +365,77 @@ mod tests {
     }
 
     #[test]
-    fn of_commands_that_differ_in_their_number_the_higher_one_is_given() {
-        let commands = ["ulimit -n 100", "a=1", "ulimit -n 99", "a=20", "a=3", "b"];
-        let commands = commands.into_iter().map(str::to_owned);
+    fn of_commands_that_set_the_same_the_higher_one_is_given() {
+        let merged = |commands: &[&str]| {
+            let commands = commands.iter().map(|command| (*command).to_owned());
+            commands.fold(Vec::new(), with_command)
+        };
         assert_eq!(
-            commands.fold(Vec::new(), with_command),
+            merged(&[
+                "ulimit -n 100",
+                "a=1",
+                "ulimit -n 99",
+                "a=20",
+                "a=3",
+                "b",
+                "b"
+            ]),
             ["ulimit -n 100", "a=20", "b"]
         );
-        assert!(is_of_same(
-            "sysctl -w fs.file-max=10",
-            "sysctl -w fs.file-max=200"
-        ));
-        assert!(!is_of_same(
-            "sysctl -w fs.file-max=10",
-            "sysctl -w fs.nr_open=10"
-        ));
-        assert!(is_of_same("a command", "a command"));
-        assert_eq!(last_number("ulimit -n 200"), 200);
-        assert_eq!(last_number("ulimit -n unlimited"), 0);
+        let of_both = ["sysctl -w fs.file-max=10", "sysctl -w fs.nr_open=10"];
+        assert_eq!(merged(&of_both), of_both);
+        assert_eq!(
+            merged(&[
+                "echo 20 > /g/pids.max",
+                "echo 100 > /g/pids.max",
+                "echo 3 > /h/pids.max"
+            ]),
+            ["echo 100 > /g/pids.max", "echo 3 > /h/pids.max"]
+        );
+    }
+
+    #[test]
+    fn the_soft_limit_and_both_limits_are_the_same_limit() {
+        let merged = |one: &str, other: &str| {
+            let commands = [one, other].map(str::to_owned);
+            commands.into_iter().fold(Vec::new(), with_command)
+        };
+        for (low, high) in [
+            ("ulimit -S -n 100", "ulimit -n 100"),
+            ("ulimit -n 99", "ulimit -S -n 100"),
+            ("ulimit -S -n 100", "prlimit --pid $$ --nofile=200:200"),
+            ("ulimit -S -u 100", "prlimit --pid $$ --nproc=200:200"),
+        ] {
+            assert_eq!(merged(low, high), [high]);
+            assert_eq!(merged(high, low), [high]);
+        }
+        assert_eq!(merged("ulimit -n 100", "ulimit -u 100").len(), 2);
+    }
+
+    #[test]
+    fn what_is_unknown_is_named_once() {
+        let mut asked = asked(None, None);
+        asked.connections = Some(10);
+        let limits = crate::doctor::fixture::limits();
+        let memory = crate::doctor::fixture::question(None, None, None).memory;
+        let ends = || Ends {
+            server: memory.clone(),
+            client: memory.clone(),
+            notes: Vec::new(),
+        };
+        let known = Answer::of(asked.clone(), limits.clone(), &ends());
+        assert_eq!((known.is_yes(), known.unknown().len()), (Some(true), 0));
+        let mut limits = limits;
+        limits.process.descriptors_open = fourtuple_spec::Reading::default();
+        let unknown = Answer::of(asked.clone(), limits.clone(), &ends());
+        assert_eq!(unknown.is_yes(), Some(true));
+        assert_eq!(
+            unknown.to_json()["unknown"],
+            json!([fourtuple_spec::limiter::DESCRIPTORS])
+        );
+        // 1,024 are too few, however many are open.
+        asked.connections = Some(1_025);
+        let no = Answer::of(asked, limits, &ends());
+        assert_eq!(no.is_yes(), Some(false));
     }
 }

@@ -9,6 +9,9 @@ use fourtuple_spec::limiter;
 /// The most that fs.nr_open takes: what an `int` holds, in whole words of a bit map.
 const NR_OPEN_MOST: u64 = (i32::MAX as u64) & !63;
 
+/// Said of a limit that is too low whatever is used of it.
+pub const NOT_KNOWN: &str = "at the most: what is used of it is not known";
+
 /// Processes that share connections, each of which takes a descriptor, and what else they have open.
 #[derive(Clone, Copy)]
 struct Holders {
@@ -56,17 +59,21 @@ fn of_process(inputs: &Inputs, side: Side, takes: Takes) -> Rung {
             Ok(hard) => format!("{} soft, {} hard", limit(*soft), limit(hard)),
             Err(_) => format!("{} soft", limit(*soft)),
         });
-    let room = match (holders, &soft, &open) {
-        (Some(holders), Ok(soft), Ok(open)) => Ok(holders.connections(*soft, *open)),
-        (_, Err(reason), _) | (_, _, Err(reason)) => Err(reason.clone()),
-        (None, ..) => Ok(u64::MAX),
+    let left = |open: Result<u64, String>| match holders {
+        Some(holders) => Ok(holders.connections(soft.clone()?, open?)),
+        None => Ok(u64::MAX),
     };
+    let room = inputs.room_or_most(left(open.clone()), left(Ok(0)));
     Rung {
         limit: limiter::DESCRIPTORS,
         side,
         scope: Scope::Process,
         value,
-        used: open.as_ref().ok().map(|open| used(*open, holders)),
+        used: match &open {
+            Ok(open) => Some(used(*open, holders)),
+            Err(_) if room.is_ok() => Some(NOT_KNOWN.to_owned()),
+            Err(_) => None,
+        },
         allows: exempt(takes).unwrap_or_else(|| allows(&room)),
         read_from: inputs.process_file("limits"),
         symptom: "EMFILE: accept, socket and open fail",
@@ -132,9 +139,26 @@ fn raise_process(inputs: &Inputs, room: u64) -> Remedy {
     if needed <= soft {
         return Remedy::advice("it is as high as it can be");
     }
+    raise_to(inputs, needed)
+}
+
+/// Raises RLIMIT_NOFILE to so many.
+pub fn raise_to(inputs: &Inputs, needed: u64) -> Remedy {
+    let process = &inputs.limits.process;
     let hard = process.descriptors_hard.known().copied();
+    // The kernel refuses a hard limit beyond fs.nr_open, also one that is to stay as it is.
+    let nr_open = inputs.limits.machine.nr_open.known().copied();
+    let kept = hard.map(|hard| hard.min(nr_open.unwrap_or(u64::MAX)));
+    let lower = if kept == hard {
+        "ulimit -S -n"
+    } else {
+        "ulimit -n"
+    };
     let remedy = Remedy {
-        now: Some(command(process.pid, needed, hard)),
+        now: Some(match (process.pid, kept) {
+            (None, Some(kept)) if kept >= needed => format!("{lower} {needed}"),
+            _ => prlimit(process.pid, "nofile", needed, kept),
+        }),
         suffices: true,
         lasting: Some(format!(
             "LimitNOFILE={needed} in the service's unit, or `* - nofile {needed}` in \
@@ -145,42 +169,40 @@ fn raise_process(inputs: &Inputs, room: u64) -> Remedy {
     of_whom(inputs, remedy, needed, hard)
 }
 
-fn command(pid: Option<u32>, needed: u64, hard: Option<u64>) -> String {
-    match (pid, hard) {
-        (Some(pid), hard) => {
-            let hard = match hard.unwrap_or(0).max(needed) {
-                u64::MAX => "unlimited".to_owned(),
-                hard => hard.to_string(),
-            };
-            format!("prlimit --pid {pid} --nofile={needed}:{hard}")
-        }
-        // Without -S the hard limit would come down to it.
-        (None, Some(hard)) if hard >= needed => format!("ulimit -S -n {needed}"),
-        (None, _) => format!("ulimit -n {needed}"),
-    }
+/// The command that sets both limits of a process, or of the shell that it is given in. `ulimit` is no program: it cannot
+/// be given by root for somebody else's shell.
+pub fn prlimit(pid: Option<u32>, name: &str, soft: u64, hard: Option<u64>) -> String {
+    let pid = pid.map_or("$$".to_owned(), |pid| pid.to_string());
+    let hard = match hard.unwrap_or(0).max(soft) {
+        u64::MAX => "unlimited".to_owned(),
+        hard => hard.to_string(),
+    };
+    format!("prlimit --pid {pid} --{name}={soft}:{hard}")
 }
+
+/// What is told to root in a container that took its rights.
+const POWERLESS: &str = "root lacks CAP_SYS_RESOURCE here, which it takes: raise the limit from outside, share the \
+                         connections out to more processes, or let them take slots of a ring's table (--engine uring)";
 
 /// Who may, and what has to be raised first.
 fn of_whom(inputs: &Inputs, mut remedy: Remedy, needed: u64, hard: Option<u64>) -> Remedy {
     let process = &inputs.limits.process;
-    if hard.is_some_and(|hard| hard >= needed) {
-        return remedy.and("the hard limit allows it: no root is needed");
-    }
+    let nr_open = inputs.limits.machine.nr_open.known().copied();
     let is_root = process.user.known() == Some(&0) && process.capabilities.known().is_some();
     let is_powerless = process.pid.is_none() && is_root && !inputs.is_capable(CAP_SYS_RESOURCE);
-    remedy.suffices = !is_powerless;
-    remedy = remedy.and(match is_powerless {
-        true => {
-            "root lacks CAP_SYS_RESOURCE here, which it takes: raise the limit from outside, share the connections \
-             out to more processes, or let them take slots of a ring's table (--engine uring)"
+    remedy = match hard.is_some_and(|hard| hard >= needed) {
+        true => remedy.and("the hard limit allows it: no root is needed"),
+        false if is_powerless => {
+            remedy.suffices = false;
+            remedy.and(POWERLESS)
         }
-        false => "it is beyond the hard limit: root may",
-    });
-    match inputs.limits.machine.nr_open.known() {
-        Some(nr_open) if needed > *nr_open => remedy.and(format!(
+        false => remedy.and("it is beyond the hard limit: root may"),
+    };
+    match nr_open {
+        Some(nr_open) if needed > nr_open => remedy.and(format!(
             "{} has to be raised first: it is {}",
             limiter::NR_OPEN,
-            count(*nr_open)
+            count(nr_open)
         )),
         _ => remedy,
     }
@@ -226,25 +248,31 @@ pub fn file_max(inputs: &Inputs) -> Option<Rung> {
     let each = inputs.files_per_connection();
     let own = own_files(inputs);
     let open = known(&machine.files_open);
-    let room = known(&machine.file_max).and_then(|value| {
-        let free = value.saturating_sub(open.clone()?);
+    let left = |open: Result<u64, String>| {
+        let free = known(&machine.file_max)?.saturating_sub(open?);
         let free = free.saturating_sub(own);
         Ok(free.checked_div(each).unwrap_or(u64::MAX))
-    });
+    };
+    let room = inputs.room_or_most(left(open.clone()), left(Ok(0)));
+    let is_exempt = inputs.capability(CAP_SYS_ADMIN);
+    let room = inputs.room_unless(room, &is_exempt);
     let taken = open.clone().unwrap_or(0).saturating_add(own);
     let ceiling = Ceiling {
         limit: limiter::FILE_MAX,
         side: Side::Both,
         scope: Scope::Machine,
         value: &machine.file_max,
-        used: open.ok().map(|open| {
-            let each = counted(each, "file", "files");
-            format!("{} open, {each} a connection", count(open))
+        used: Some(match open {
+            Ok(open) => {
+                let each = counted(each, "file", "files");
+                format!("{} open, {each} a connection", count(open))
+            }
+            Err(_) => NOT_KNOWN.to_owned(),
         }),
         room,
-        exempt: match (each, inputs.is_capable(CAP_SYS_ADMIN)) {
+        exempt: match (each, is_exempt) {
             (0, _) => Some("no process holds the connections"),
-            (_, true) => Some("root is exempt from it (CAP_SYS_ADMIN)"),
+            (_, Ok(true)) => Some("root is exempt from it (CAP_SYS_ADMIN)"),
             _ => None,
         },
         symptom: "ENFILE: accept, socket and open fail",

@@ -3,7 +3,7 @@
 use super::{Binding, BytesSource, Connecting, EachBytes, Question, Serving, Takes};
 use fourtuple_spec::Limits;
 use fourtuple_spec::Reading::Known;
-use fourtuple_spec::limits::{GroupLimits, MachineLimits, NetworkLimits, ProcessLimits};
+use fourtuple_spec::limits::{Grant, GroupLimits, MachineLimits, NetworkLimits, ProcessLimits};
 
 /// A server that takes a descriptor a connection, and accepts.
 pub fn server() -> Serving {
@@ -73,6 +73,7 @@ fn process() -> ProcessLimits {
         descriptors_hard: Known(524_288),
         descriptors_open: Known(3),
         tasks_of_user_max: Known(30_000),
+        tasks_of_user_hard: Known(30_000),
         tasks_of_user: Known(50),
         locked_bytes_max: Known(8 << 20),
         mappings: Known(0),
@@ -123,7 +124,7 @@ fn machine() -> MachineLimits {
         orphans_max: Known(32_768),
         packet_backlog: Known(1_000),
         io_uring_disabled: Known(0),
-        io_uring: Known(()),
+        io_uring: Known(Grant::Granted),
         memory_available_bytes: Known(6 << 30),
         memory_bytes: Known(8 << 30),
         page_bytes: 4_096,

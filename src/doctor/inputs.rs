@@ -50,9 +50,51 @@ impl Inputs<'_> {
     /// Whether the process has a capability where the kernel's exemptions are given: in the first user namespace. What
     /// is not known is not had.
     pub fn is_capable(&self, capability: u32) -> bool {
+        self.capability(capability) == Ok(true)
+    }
+
+    /// The same, or why it is not known.
+    pub fn capability(&self, capability: u32) -> Result<bool, String> {
         let process = &self.limits.process;
-        process.is_in_first_user_namespace.known() == Some(&true)
-            && (process.capabilities.known()).is_some_and(|set| set >> capability & 1 == 1)
+        let set = known(&process.capabilities).map(|set| set >> capability & 1 == 1);
+        match (known(&process.is_in_first_user_namespace), set) {
+            (Ok(false), _) | (_, Ok(false)) => Ok(false),
+            (Err(reason), _) | (_, Err(reason)) => Err(reason),
+            (Ok(true), Ok(true)) => Ok(true),
+        }
+    }
+
+    /// The room that a limit leaves. Where what is used of it is not known, what it would leave if nothing were is the
+    /// most that there can be: that is told where it is too little for what is wanted.
+    pub fn room_or_most(
+        &self,
+        room: Result<u64, String>,
+        most: Result<u64, String>,
+    ) -> Result<u64, String> {
+        match (room, most) {
+            (Err(_), Ok(most)) if !self.is_enough(most) => Ok(most),
+            (room, _) => room,
+        }
+    }
+
+    /// The room that a limit leaves to whom it holds for, if it is known whether that is the process. Where it leaves
+    /// enough, that does not matter.
+    pub fn room_unless(
+        &self,
+        room: Result<u64, String>,
+        exempt: &Result<bool, String>,
+    ) -> Result<u64, String> {
+        match (room, exempt) {
+            (Ok(room), Err(reason)) if !self.is_enough(room) => Err(format!(
+                "whether the process is exempt from it is not known: {reason}"
+            )),
+            (room, _) => room,
+        }
+    }
+
+    /// Whether room is enough for a number that was asked for.
+    fn is_enough(&self, room: u64) -> bool {
+        (self.question.connections).is_some_and(|wanted| wanted <= room)
     }
 
     /// Whether the process is known to be confined to a user namespace of its own, where nobody may change what is the

@@ -1,7 +1,7 @@
 //! Reading limits: in a process of its own, which may enter another network, and whose limit of descriptors is what
 //! this one has.
 
-use fourtuple_spec::Limits;
+use fourtuple_spec::{Limits, Reading};
 use std::process::{Command, Output, Stdio};
 
 /// Reads what bounds the connections of a process, from within its network; or of one that is yet to be started from
@@ -20,6 +20,22 @@ pub fn read(pid: Option<u32>) -> Result<Limits, String> {
     answer(&output.map_err(|error| format!("limits cannot be read: a process for it: {error}"))?)
 }
 
+/// The limits without one of the tasks that there are: whoever reads them counts itself, and is gone when it matters.
+pub fn leave_out_a_task(limits: &mut Limits) {
+    let fewer = |tasks: &mut Reading<u64>| {
+        if let Reading::Known(tasks) = tasks {
+            *tasks = tasks.saturating_sub(1);
+        }
+    };
+    fewer(&mut limits.machine.tasks);
+    fewer(&mut limits.process.tasks_of_user);
+    if let Reading::Known(groups) = &mut limits.group.tasks {
+        groups
+            .iter_mut()
+            .for_each(|group| group.used = group.used.saturating_sub(1));
+    }
+}
+
 fn answer(output: &Output) -> Result<Limits, String> {
     if output.status.success() {
         return serde_json::from_slice(&output.stdout)
@@ -35,7 +51,6 @@ fn answer(output: &Output) -> Result<Limits, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fourtuple_spec::Reading;
     use std::os::unix::process::ExitStatusExt;
     use std::process::ExitStatus;
 
@@ -55,6 +70,21 @@ mod tests {
         limits.network.ports = Reading::Unknown("no file".to_owned());
         let text = serde_json::to_string(&limits).unwrap();
         assert_eq!(answer(&output(0, &text, "")), Ok(limits));
+    }
+
+    #[test]
+    fn a_task_less_is_one_less_wherever_it_is_counted() {
+        let mut limits = crate::doctor::fixture::limits();
+        let group = |used| fourtuple_spec::limits::GroupTasks {
+            file: "/g/pids.max".to_owned(),
+            limit: 9,
+            used,
+        };
+        limits.group.tasks = Reading::Known(vec![group(5), group(0)]);
+        leave_out_a_task(&mut limits);
+        assert_eq!(limits.machine.tasks, Reading::Known(199));
+        assert_eq!(limits.process.tasks_of_user, Reading::Known(49));
+        assert_eq!(limits.group.tasks, Reading::Known(vec![group(4), group(0)]));
     }
 
     #[test]

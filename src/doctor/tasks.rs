@@ -1,5 +1,6 @@
 //! What bounds threads, and so a server that has one for each connection.
 
+use super::descriptors::{NOT_KNOWN, prlimit};
 use super::inputs::{CAP_SYS_ADMIN, CAP_SYS_RESOURCE, Inputs, allows, known};
 use super::number::{count, limit};
 use super::remedy::INT_MAX;
@@ -17,8 +18,15 @@ const PID_MAX_MOST: u64 = 1 << 22;
 /// The most that kernel.threads-max takes: a futex names a thread by 30 bits.
 const THREADS_MOST: u64 = 0x3fff_ffff;
 
-/// Mappings that a thread's stack takes: itself, and the page that guards it.
-const MAPPINGS_PER_THREAD: u64 = 2;
+/// Mappings that a Rust thread takes: its stack and the one that its signals are handled on, each with the page that
+/// guards it. Threads of others have the first two alone.
+const MAPPINGS_PER_THREAD: u64 = 4;
+
+/// Mappings of a process that has no threads yet, about: of the program, its libraries, its heap.
+const OWN_MAPPINGS: u64 = 100;
+
+/// Threads of a server process beside those of the connections: the one that accepts, and the one that ends it.
+const OWN_THREADS: u64 = 2;
 
 const SYMPTOM: &str = "EAGAIN: a thread cannot be started";
 
@@ -42,7 +50,7 @@ fn own_tasks(inputs: &Inputs) -> u64 {
     let client = u64::from(inputs.question.client.is_some());
     match inputs.limits.process.pid {
         Some(_) => 0,
-        None => server.saturating_add(client),
+        None => server.saturating_mul(OWN_THREADS).saturating_add(client),
     }
 }
 
@@ -52,8 +60,11 @@ fn room(
     limit: Result<u64, String>,
     used: Result<u64, String>,
 ) -> Result<u64, String> {
-    let used = used?.saturating_add(own_tasks(inputs));
-    Ok(limit?.saturating_sub(used))
+    let left = |used: u64| {
+        let used = used.saturating_add(own_tasks(inputs));
+        Ok(limit.clone()?.saturating_sub(used))
+    };
+    inputs.room_or_most(used.and_then(left), left(0))
 }
 
 fn needed(inputs: &Inputs, target: u64, used: u64) -> u64 {
@@ -63,9 +74,10 @@ fn needed(inputs: &Inputs, target: u64, used: u64) -> u64 {
 }
 
 fn used(tasks: &Reading<u64>) -> Option<String> {
-    tasks
-        .known()
-        .map(|tasks| format!("{} tasks", count(*tasks)))
+    Some(match tasks.known() {
+        Some(tasks) => format!("{} tasks", count(*tasks)),
+        None => NOT_KNOWN.to_owned(),
+    })
 }
 
 /// kernel.threads-max.
@@ -158,17 +170,13 @@ fn raise_group(inputs: &Inputs, group: &GroupTasks, room: u64) -> Remedy {
 /// RLIMIT_NPROC: all tasks of the user count, and root of the machine is exempt.
 pub fn of_user(inputs: &Inputs) -> Option<Rung> {
     let process = &inputs.limits.process;
-    let is_first = process.is_in_first_user_namespace.known() == Some(&true);
-    let is_root = is_first && process.user.known() == Some(&0);
-    let is_capable =
-        [CAP_SYS_ADMIN, CAP_SYS_RESOURCE].map(|capability| inputs.is_capable(capability));
+    let is_exempt = is_exempt_root(inputs);
     let most = known(&process.tasks_of_user_max);
     let left = room(inputs, most.clone(), known(&process.tasks_of_user));
+    let left = inputs.room_unless(left, &is_exempt);
     let allows = match (has_threads(inputs), &most) {
         (false, _) => Allows::Any(NO_THREADS.to_owned()),
-        _ if is_root || is_capable.contains(&true) => {
-            Allows::Any("root is exempt from it".to_owned())
-        }
+        _ if is_exempt == Ok(true) => Allows::Any("root is exempt from it".to_owned()),
         (_, Ok(u64::MAX)) => Allows::Any("it is unlimited".to_owned()),
         _ => allows(&left),
     };
@@ -181,10 +189,10 @@ pub fn of_user(inputs: &Inputs) -> Option<Rung> {
         side: Side::Server,
         scope: Scope::User,
         value: most.ok().map(limit),
-        used: process
-            .tasks_of_user
-            .known()
-            .map(|tasks| format!("{} tasks of the user", count(*tasks))),
+        used: Some(match process.tasks_of_user.known() {
+            Some(tasks) => format!("{} tasks of the user", count(*tasks)),
+            None => NOT_KNOWN.to_owned(),
+        }),
         allows,
         read_from: inputs.process_file("limits"),
         symptom: SYMPTOM,
@@ -192,21 +200,45 @@ pub fn of_user(inputs: &Inputs) -> Option<Rung> {
     })
 }
 
+/// Whether the process is root of the machine, or has one of the rights that exempt from it.
+fn is_exempt_root(inputs: &Inputs) -> Result<bool, String> {
+    let process = &inputs.limits.process;
+    let is_root = match (
+        known(&process.is_in_first_user_namespace),
+        known(&process.user),
+    ) {
+        (Ok(false), _) | (_, Ok(1..)) => Ok(false),
+        (Err(reason), _) | (_, Err(reason)) => Err(reason),
+        (Ok(true), Ok(0)) => Ok(true),
+    };
+    let rights = [CAP_SYS_ADMIN, CAP_SYS_RESOURCE].map(|right| inputs.capability(right));
+    let mut all = rights.into_iter().chain([is_root]);
+    match all.clone().any(|one| one == Ok(true)) {
+        true => Ok(true),
+        false => all.find(Result::is_err).unwrap_or(Ok(false)),
+    }
+}
+
 fn raise_tasks(inputs: &Inputs, room: u64) -> Remedy {
     let process = &inputs.limits.process;
     let tasks = process.tasks_of_user.known().copied().unwrap_or(0);
     let needed = needed(inputs, inputs.target(room), tasks);
+    let hard = process.tasks_of_user_hard.known().copied();
+    let is_within = hard.is_some_and(|hard| hard >= needed);
     Remedy {
         now: Some(match process.pid {
-            Some(pid) => format!("prlimit --pid {pid} --nproc={needed}:"),
-            None => format!("ulimit -S -u {needed}"),
+            None if is_within => format!("ulimit -S -u {needed}"),
+            pid => prlimit(pid, "nproc", needed, hard),
         }),
         suffices: true,
         lasting: Some(format!(
             "LimitNPROC={needed} in the service's unit, or `* - nproc {needed}` in \
              /etc/security/limits.d/90-connections.conf"
         )),
-        advice: Some("beyond the hard limit root has to raise that one, too".to_owned()),
+        advice: Some(match is_within {
+            true => "the hard limit allows it: no root is needed".to_owned(),
+            false => "it is beyond the hard limit: root may".to_owned(),
+        }),
     }
 }
 
@@ -219,19 +251,28 @@ pub fn mappings(inputs: &Inputs) -> Option<Rung> {
         .map_or(1, |server| server.processes);
     let value = &inputs.limits.machine.mappings_max;
     let present = known(&inputs.limits.process.mappings);
-    let there = present.clone().unwrap_or(0);
-    let room = known(value).and_then(|value| {
-        let threads = value.saturating_sub(present.clone()?) / MAPPINGS_PER_THREAD;
-        Ok(threads.saturating_mul(processes))
-    });
+    let own = match inputs.limits.process.pid {
+        Some(_) => 0,
+        None => OWN_MAPPINGS,
+    };
+    let there = present.clone().unwrap_or(0).saturating_add(own);
+    let left = |present: Result<u64, String>| {
+        let free = known(value)?.saturating_sub(present?.saturating_add(own));
+        Ok((free / MAPPINGS_PER_THREAD).saturating_mul(processes))
+    };
+    let room = inputs.room_or_most(left(present.clone()), left(Ok(0)));
     let ceiling = Ceiling {
         limit: limiter::MAP_COUNT,
         side: Side::Server,
         scope: Scope::Process,
         value,
-        used: present
-            .ok()
-            .map(|present| format!("{} mappings", count(present))),
+        used: Some(match present {
+            Ok(_) => format!(
+                "{} mappings, {MAPPINGS_PER_THREAD} more a thread",
+                count(there)
+            ),
+            Err(_) => NOT_KNOWN.to_owned(),
+        }),
         room,
         exempt: exempt(inputs),
         symptom: "ENOMEM, or EAGAIN: a thread's stack cannot be mapped",

@@ -4,7 +4,7 @@ use super::fixture::{client, limits, question, server};
 use super::*;
 use fourtuple_spec::Reading::{self, Known};
 use fourtuple_spec::limiter;
-use fourtuple_spec::limits::{GroupMemory, GroupTasks, Listener};
+use fourtuple_spec::limits::{Grant, GroupMemory, GroupTasks, Listener};
 use proptest::prelude::*;
 
 fn pair(wanted: impl Into<Option<u64>>) -> Question {
@@ -114,14 +114,17 @@ fn what_may_be_raised_is_bounded_by_nr_open() {
     assert_eq!(nr_open.allows, Allows::Connections(1_048_576 - 7));
     assert_eq!(now(&nr_open), "sysctl -w fs.nr_open=2000007");
     let descriptors = rung(pair(2_000_000), &limits, limiter::DESCRIPTORS);
-    assert_eq!(now(&descriptors), "ulimit -n 2000007");
+    assert_eq!(
+        now(&descriptors),
+        "prlimit --pid $$ --nofile=2000007:2000007"
+    );
     assert!(advice(&descriptors).contains("fs.nr_open has to be raised first: it is 1,048,576"));
     let clearing = ladder.answer_commands();
     assert_eq!(
         clearing.commands.first().unwrap(),
         "sysctl -w fs.nr_open=2000007"
     );
-    assert_eq!(clearing.commands.last().unwrap(), "ulimit -n 2000007");
+    assert_eq!(clearing.commands.last().unwrap(), now(&descriptors));
     let mut commands = clearing.commands.clone();
     commands.sort();
     commands.dedup();
@@ -514,13 +517,13 @@ fn threads_bound_a_server_that_has_one_for_each_connection() {
     };
     limits.group.tasks = Known(vec![tasks]);
     let threads = with_server(|server| server.has_threads = true);
-    // A server's own and a client's own are there, too.
+    // A server's own two and a client's own are there, too.
     for (name, count, command) in [
-        (limiter::THREADS_MAX, 63_000 - 200 - 2, ""),
-        (limiter::PID_MAX, 32_768 - 300 - 200 - 2, ""),
-        (limiter::PIDS_GROUP, 398, "echo 2102 > /g/pids.max"),
-        (limiter::PROCESSES, 30_000 - 50 - 2, ""),
-        (limiter::MAP_COUNT, 65_530 / 2, ""),
+        (limiter::THREADS_MAX, 63_000 - 200 - 3, ""),
+        (limiter::PID_MAX, 32_768 - 300 - 200 - 3, ""),
+        (limiter::PIDS_GROUP, 397, "echo 2103 > /g/pids.max"),
+        (limiter::PROCESSES, 30_000 - 50 - 3, ""),
+        (limiter::MAP_COUNT, (65_530 - 100) / 4, ""),
     ] {
         let of_threads = rung(threads.clone(), &limits, name);
         assert_eq!(of_threads.allows, Allows::Connections(count), "{name}");
@@ -556,15 +559,18 @@ fn rings_are_refused_by_name_and_tables_by_their_slots() {
     let table = rung(slots(Some(2)), &limits, limiter::DIRECT_TABLE);
     assert_eq!(table.allows, Allows::Connections(1_200));
     assert_eq!(advice(&table), "let a server have 4 rings: --rings-max 4");
-    assert_any(
-        &rung(slots(None), &limits, limiter::DIRECT_TABLE),
-        "as many rings",
-    );
+    let table = rung(slots(None), &limits, limiter::DIRECT_TABLE);
+    assert_eq!(table.allows, Allows::Connections((1_024 - 3 - 4) * 600));
     assert_any(&rung(slots(None), &limits, limiter::IO_URING), "granted");
     limits.process.descriptors_soft = Known(100);
     let table = rung(slots(Some(2)), &limits, limiter::DIRECT_TABLE);
     assert_eq!(table.allows, Allows::Connections(200));
-    limits.machine.io_uring = Reading::Unknown("EPERM".to_owned());
+    limits.process.descriptors_soft = Known(u64::MAX);
+    assert_any(
+        &rung(slots(None), &limits, limiter::DIRECT_TABLE),
+        "as many rings",
+    );
+    limits.machine.io_uring = Known(Grant::Refused("EPERM".to_owned()));
     limits.machine.io_uring_disabled = Known(2);
     let refused = rung(slots(None), &limits, limiter::IO_URING);
     assert_eq!(
@@ -629,6 +635,110 @@ fn of_unknown_limits_none_bounds_and_each_has_its_reason() {
         ladder.rungs.iter().filter(unknown).count(),
         ladder.rungs.len() - 1
     );
+}
+
+#[test]
+fn what_is_used_of_a_limit_need_not_be_known_for_it_to_be_too_low() {
+    let mut limits = limits();
+    limits.process.descriptors_open = Reading::Unknown("forbidden".to_owned());
+    let of = |connections| rung(pair(connections), &limits, limiter::DESCRIPTORS);
+    assert_eq!(of(1_020).allows, Allows::Unknown("forbidden".to_owned()));
+    assert_eq!(of(1_021).allows, Allows::Connections(1_020));
+    let any = rung(pair(None), &limits, limiter::DESCRIPTORS);
+    assert_eq!(any.allows, Allows::Connections(1_020));
+    let refusal = of(1_021).refusal(1_021);
+    assert!(refusal.contains("at the most"), "{refusal}");
+    limits.machine.files_open = Reading::Unknown("forbidden".to_owned());
+    limits.machine.tasks = Reading::Unknown("forbidden".to_owned());
+    let threads = |connections| {
+        let mut question = with_server(|server| server.has_threads = true);
+        question.connections = Some(connections);
+        question
+    };
+    for (name, most) in [
+        (limiter::FILE_MAX, (800_000 - 6) / 2),
+        (limiter::THREADS_MAX, 63_000 - 3),
+        (limiter::PID_MAX, 32_768 - 300 - 3),
+    ] {
+        let of = |connections| rung(threads(connections), &limits, name).allows;
+        assert_eq!(of(most), Allows::Unknown("forbidden".to_owned()), "{name}");
+        assert_eq!(of(most + 1), Allows::Connections(most), "{name}");
+    }
+}
+
+#[test]
+fn whether_somebody_is_exempt_may_be_unknown_and_may_not_matter() {
+    let mut limits = limits();
+    limits.process.capabilities = Known(u64::MAX);
+    limits.process.user = Known(0);
+    limits.process.is_in_first_user_namespace = Reading::Unknown("forbidden".to_owned());
+    let mut threads = with_server(|server| server.has_threads = true);
+    for (name, room) in [(limiter::FILE_MAX, 398_997), (limiter::PROCESSES, 29_947)] {
+        threads.connections = Some(room);
+        let enough = rung(threads.clone(), &limits, name);
+        assert_eq!(enough.allows, Allows::Connections(room));
+        threads.connections = Some(room + 1);
+        let unknown = rung(threads.clone(), &limits, name);
+        assert!(
+            matches!(&unknown.allows, Allows::Unknown(why) if why.ends_with("known: forbidden")),
+            "{unknown:?}"
+        );
+    }
+    limits.process.capabilities = Known(0);
+    let ordinary = rung(threads, &limits, limiter::FILE_MAX);
+    assert_eq!(ordinary.allows, Allows::Connections(398_997));
+}
+
+#[test]
+fn a_hard_limit_beyond_nr_open_is_lowered_and_a_limit_of_tasks_is_raised_with_its_hard_one() {
+    let mut limits = limits();
+    limits.process.descriptors_hard = Known(u64::MAX);
+    let of = |limits: &Limits, wanted| rung(pair(wanted), limits, limiter::DESCRIPTORS);
+    assert_eq!(now(&of(&limits, 2_000)), "ulimit -n 2007");
+    let beyond = of(&limits, 2_000_000);
+    assert!(advice(&beyond).contains("has to be raised first"));
+    limits.process.descriptors_hard = Known(1_500);
+    let beyond = of(&limits, 2_000);
+    assert_eq!(now(&beyond), "prlimit --pid $$ --nofile=2007:2007");
+    assert!(advice(&beyond).contains("root may"));
+    let mut threads = with_server(|server| server.has_threads = true);
+    threads.connections = Some(40_000);
+    let tasks = rung(threads.clone(), &limits, limiter::PROCESSES);
+    assert_eq!(now(&tasks), "prlimit --pid $$ --nproc=40053:40053");
+    limits.process.tasks_of_user_hard = Known(50_000);
+    let tasks = rung(threads, &limits, limiter::PROCESSES);
+    assert_eq!(now(&tasks), "ulimit -S -u 40053");
+}
+
+#[test]
+fn rings_are_descriptors_and_what_refuses_them_says_what_helps() {
+    let asked = |connections| {
+        let mut asked = with_server(|server| server.takes = Takes::DirectSlot);
+        asked.connections = Some(connections);
+        asked
+    };
+    let mut limits = limits();
+    let room = (1_024 - 3 - 4) * 1_024;
+    let table = rung(asked(room + 1), &limits, limiter::DIRECT_TABLE);
+    assert_eq!(table.allows, Allows::Connections(room));
+    let command = now(&table).to_owned();
+    assert!(command.starts_with("ulimit -S -n "), "{command}");
+    let raised = command
+        .rsplit(' ')
+        .next()
+        .and_then(|word| word.parse().ok());
+    limits.process.descriptors_soft = Known(raised.unwrap());
+    let table = rung(asked(room + 1), &limits, limiter::DIRECT_TABLE);
+    assert!(matches!(table.allows, Allows::Connections(more) if more > room));
+    for (why, word) in [("gone (ENOSYS)", "CONFIG_IO_URING"), ("EPERM", "--engine")] {
+        limits.machine.io_uring = Known(Grant::Refused(why.to_owned()));
+        let refused = rung(asked(1), &limits, limiter::IO_URING);
+        assert!(advice(&refused).contains(word));
+        assert_eq!(advice(&refused).contains("CONFIG"), why != "EPERM");
+    }
+    limits.machine.io_uring = Reading::Unknown("another's".to_owned());
+    let unknown = rung(asked(1), &limits, limiter::IO_URING);
+    assert_eq!(unknown.allows, Allows::Unknown("another's".to_owned()));
 }
 
 /// The extremes, and what lies between.

@@ -32,6 +32,9 @@ fn head(page: &mut Page, answer: &Answer) {
         let wanted = count(answer.asked.connections.unwrap_or(0));
         let as_what = as_what(answer, is_yes);
         page.strong(&match is_yes {
+            true if !answer.unknown().is_empty() => format!(
+                "Yes, as far as could be read: {who} can hold {wanted} more connections {as_what}."
+            ),
             true => format!("Yes: {who} can hold {wanted} more connections {as_what}."),
             false => format!("No: {who} cannot hold {wanted} more connections {as_what}."),
         });
@@ -52,7 +55,7 @@ fn head(page: &mut Page, answer: &Answer) {
             can_hold(direct)
         ));
     }
-    if answer.ladders().any(has_unknown) {
+    if !answer.unknown().is_empty() {
         page.paragraph("Not everything could be read: what is unknown is below.");
     }
 }
@@ -75,8 +78,11 @@ fn as_what(answer: &Answer, is_yes: bool) -> String {
         (Some(_), None) => "as a server".to_owned(),
         (None, _) => format!("as a client of {}", of_what(answer)),
         (Some(_), Some(_)) => {
-            let and = if is_yes { "and" } else { "or" };
-            format!("as a server {and} as a client of {}", of_what(answer))
+            let what = of_what(answer);
+            match is_yes {
+                true => format!("as a server and as a client of {what}, each by itself"),
+                false => format!("as a server or as a client of {what}"),
+            }
         }
     }
 }
@@ -101,11 +107,6 @@ fn can_hold(ladder: &Ladder) -> String {
         ),
         _ => "meets no limit of what could be read.".to_owned(),
     }
-}
-
-fn has_unknown(ladder: &Ladder) -> bool {
-    let mut rungs = ladder.rungs.iter();
-    rungs.any(|rung| matches!(rung.allows, Allows::Unknown(_)))
 }
 
 /// What stands in the way, and what would clear it.
@@ -165,7 +166,8 @@ fn bytes(page: &mut Page, answer: &Answer) {
 fn bytes_words(end: &str, each: &EachBytes) -> String {
     let source = match &each.source {
         BytesSource::Published => {
-            "as published with this program; no run of 10,000 connections or more was found here"
+            "as published with this program; no run of this engine with 10,000 connections or more was found that was \
+             made on this machine and kernel"
                 .to_owned()
         }
         BytesSource::Measured {

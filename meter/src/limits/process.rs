@@ -14,8 +14,8 @@ const PROCESSES_MOST: usize = 5_000;
 /// What the kernel calls its first user namespace, on every machine and since 3.8.
 const FIRST_USER_NAMESPACE: &str = "user:[4026531837]";
 
-/// The standard streams, which is all that a process has open when it is started.
-const STANDARD_STREAMS: u64 = 3;
+/// More mappings than this are not counted: a process may have millions.
+const MAPPINGS_MOST: u64 = 200_000;
 
 pub(super) fn read(pid: Option<u32>) -> ProcessLimits {
     let directory = directory(pid);
@@ -28,7 +28,8 @@ pub(super) fn read(pid: Option<u32>) -> ProcessLimits {
     ProcessLimits {
         pid,
         name: pid.and_then(|_| proc_files::value(&format!("{directory}/comm"))),
-        descriptors_open: pid.map_or(Reading::Known(STANDARD_STREAMS), descriptors_open),
+        // One that is yet to be started inherits what this one has, as this one did.
+        descriptors_open: descriptors_open(pid.unwrap_or_else(std::process::id)),
         mappings: pid.map_or(Reading::Known(0), mappings),
         tasks_of_user: tasks_of_user(&files.status),
         ..files.parse()
@@ -46,11 +47,13 @@ impl Files {
     fn parse(&self) -> ProcessLimits {
         let limit = |name| self.limits.parse(|text| limit(text, name));
         let descriptors = limit("Max open files");
+        let tasks = limit("Max processes");
         let status = |name, radix| self.status.parse(|text| status_number(text, name, radix));
         ProcessLimits {
             descriptors_soft: descriptors.clone().map(|(soft, _)| soft),
             descriptors_hard: descriptors.map(|(_, hard)| hard),
-            tasks_of_user_max: limit("Max processes").map(|(soft, _)| soft),
+            tasks_of_user_max: tasks.clone().map(|(soft, _)| soft),
+            tasks_of_user_hard: tasks.map(|(_, hard)| hard),
             locked_bytes_max: limit("Max locked memory").map(|(soft, _)| soft),
             user: self.status.parse(|text| user(text, User::Effective)),
             capabilities: status("CapEff", 16),
@@ -131,13 +134,18 @@ fn mappings(pid: u32) -> Reading<u64> {
     known(counted)
 }
 
-/// Lines of `/proc/PID/maps`, which may be a million. The page of old system calls has one and is no mapping that
+/// Lines of `/proc/PID/maps`, of which there may be millions: then nobody reads all of them. The page of old system calls has one and is no mapping that
 /// `vm.max_map_count` counts.
 fn mapping_count(mut maps: impl BufRead) -> io::Result<u64> {
     let (mut count, mut line) = (0, Vec::new());
     while maps.read_until(b'\n', &mut line)? > 0 {
         count += u64::from(!line.trim_ascii_end().ends_with(b"[vsyscall]"));
         line.clear();
+        if count > MAPPINGS_MOST {
+            let many =
+                format!("there are more than {MAPPINGS_MOST} mappings, which are not counted");
+            return Err(io::Error::other(many));
+        }
     }
     Ok(count)
 }
@@ -206,6 +214,7 @@ mod tests {
         assert_eq!(limits.descriptors_soft, Reading::Known(20_000));
         assert_eq!(limits.descriptors_hard, Reading::Known(20_001));
         assert_eq!(limits.tasks_of_user_max, Reading::Known(96_365));
+        assert_eq!(limits.tasks_of_user_hard, Reading::Known(96_365));
         assert_eq!(limits.locked_bytes_max, Reading::Known(8_388_608));
         assert_eq!(limits.user, Reading::Known(0));
         assert_eq!(limits.capabilities, Reading::Known(0x1ff_feff_ffff));
@@ -300,6 +309,26 @@ mod tests {
     }
 
     #[test]
+    fn mappings_without_end_are_not_counted_to_the_end() {
+        let line = "1000-2000 r-xp 0 00:00 0 /bin/a\n";
+        let most = line.repeat(200_000);
+        assert_eq!(mapping_count(most.as_bytes()).unwrap(), 200_000);
+        let endless = io::BufReader::new(Endless);
+        let error = mapping_count(endless).unwrap_err();
+        assert!(error.to_string().contains("more than 200000"), "{error}");
+    }
+
+    /// A file of empty lines.
+    struct Endless;
+
+    impl io::Read for Endless {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            buffer.fill(b'\n');
+            Ok(buffer.len())
+        }
+    }
+
+    #[test]
     fn this_process_can_be_read_and_one_that_is_yet_to_be_started() {
         let own = read(Some(std::process::id()));
         let next = read(None);
@@ -314,7 +343,11 @@ mod tests {
         assert!(own.descriptors_open.known().is_some_and(|&count| count > 0));
         assert!(own.name.is_some_and(|name| !name.is_empty()));
         assert_eq!((next.pid, next.name), (None, None));
-        assert_eq!(next.descriptors_open, Reading::Known(3));
+        assert!(
+            next.descriptors_open
+                .known()
+                .is_some_and(|&count| count >= 3)
+        );
         assert_eq!(next.mappings, Reading::Known(0));
     }
 
