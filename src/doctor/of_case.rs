@@ -200,6 +200,7 @@ fn watches(engine: Engine) -> bool {
 /// it waits with, and the free one that some need to ask whether one more connection waits. Of what is not known no
 /// more than the first two are reckoned.
 fn server_descriptors(case: &Case, engine: Engine) -> u64 {
+    let is_plain = case.factors.descriptors == DescriptorKind::Plain;
     match (case.state, engine) {
         (Some(EndpointState::SendFull | EndpointState::FinWait2Held), _) => 2,
         (_, Engine::Epoll | Engine::EpollEt | Engine::Mio) => 4,
@@ -207,7 +208,8 @@ fn server_descriptors(case: &Case, engine: Engine) -> u64 {
         // An accept that finds no free descriptor is the end of these, though nobody waits.
         (_, Engine::Tokio | Engine::TokioMulti) => 6 + 1,
         (_, Engine::Compio | Engine::Monoio) => 2 + 1,
-        (_, Engine::Uring | Engine::UringPoll | Engine::UringHybrid) => 2 + 1,
+        (_, Engine::Uring | Engine::UringPoll) if is_plain => 4 + 1,
+        (_, Engine::UringHybrid) if is_plain => 4,
         (_, Engine::Spin | Engine::Threads) => 3,
         (_, Engine::Stack) => 1,
         _ => 2,
