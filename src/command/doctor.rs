@@ -18,7 +18,13 @@ pub fn doctor(arguments: &cli::Doctor) -> Result<Exit, Ended> {
         read::leave_out_a_task(&mut limits);
     }
     let engine = asked.engine.unwrap_or(Engine::Epoll);
-    let ends = measured::ends(&arguments.results, engine, &fourtuple_meter::host());
+    let version = limits.group.version;
+    let ends = measured::ends(
+        &arguments.results,
+        engine,
+        &fourtuple_meter::host(),
+        version,
+    );
     let answer = Answer::of(asked, limits, &ends);
     match arguments.json {
         true => output::print(format_args!("{}\n", answer.to_json()))?,

@@ -3,6 +3,7 @@
 //! The doctor asks about one end at a time. What the server's end takes is measured by ghosts, whose connections have
 //! no other one; the client's is what a pair takes beyond that.
 
+use super::of_case::{CHARGED_CLIENT_BYTES, charged_server_bytes};
 use super::question::{BytesSource, EachBytes};
 use crate::store::{self, RECORDS_FILE};
 use fourtuple_spec::record::{Host, Memory, Outcome, Setup};
@@ -16,7 +17,7 @@ use std::path::{Path, PathBuf};
 const CONNECTIONS_MIN: u32 = 10_000;
 
 /// How much of records is looked at, the newest directories first: the answer must not wait for an archive.
-const RECORDS_BYTES_MAX: u64 = 256 << 20;
+const RECORDS_BYTES_MAX: u64 = 64 << 20;
 
 /// Within how many bytes of a record its case begins. Before it are a date and a command line.
 const CASE_WITHIN_BYTES: usize = 16 << 10;
@@ -35,8 +36,9 @@ pub struct Ends {
     pub notes: Vec<String>,
 }
 
-/// What this machine has measured of an engine, or what is published of it.
-pub fn ends(results: &Path, engine: Engine, host: &Host) -> Ends {
+/// What this machine has measured of an engine, or what is published of it. What control groups of this version charge
+/// is published too, where it was not measured.
+pub fn ends(results: &Path, engine: Engine, host: &Host, group_version: Option<u32>) -> Ends {
     let mut notes = Vec::new();
     let runs = runs(results, engine, host, &mut notes);
     let ghosts = Largest::of(&runs, Peer::Ghost);
@@ -60,11 +62,18 @@ pub fn ends(results: &Path, engine: Engine, host: &Host) -> Ends {
         ),
         None => published(published_client(engine)),
     };
-    Ends {
+    let mut ends = Ends {
         server,
         client,
         notes,
+    };
+    if group_version == Some(1)
+        && let Some(charged) = charged_server_bytes(Some(engine))
+    {
+        ends.server.charged_bytes.get_or_insert(charged);
+        ends.client.charged_bytes = Some(CHARGED_CLIENT_BYTES);
     }
+    ends
 }
 
 fn published_server(engine: Engine) -> u64 {
@@ -123,8 +132,9 @@ impl Run {
 /// The run of most connections with one kind of peer: the middle one by its bytes, where there are several.
 struct Largest {
     run: Run,
-    /// The most that a control group was charged in any run. What it is charged for depends on whose time it was
-    /// that the kernel handled a segment in, so it differs from run to run.
+    /// The most that a control group was charged in any run of as many. What it is charged for depends on whose time
+    /// it was that the kernel handled a segment in, so it differs from run to run; of fewer connections, what is
+    /// there once is too much of it.
     charged_bytes: Option<f64>,
 }
 
@@ -138,7 +148,7 @@ impl Largest {
         largest.sort_by(|a, b| a.kernel_bytes.total_cmp(&b.kernel_bytes));
         Some(Self {
             run: largest[largest.len() / 2].clone(),
-            charged_bytes: (runs.iter())
+            charged_bytes: (largest.iter())
                 .filter_map(|run| run.charged_bytes)
                 .max_by(f64::total_cmp),
         })

@@ -95,7 +95,25 @@ fn of_version_1_a_group_is_not_charged_all() {
     limits.group.version = Some(1);
     assert_eq!(charged(Engine::Uring, &limits), Some(5_200));
     assert_eq!(charged(Engine::Epoll, &limits), Some(5_200));
-    assert_eq!(charged(Engine::Tokio, &limits), Some(9_682));
+    assert_eq!(charged(Engine::Tokio, &limits), Some(10_192));
+    assert_eq!(charged(Engine::Threads, &limits), Some(48_442));
+    let of = |case: &Case| question_of(case, &limits).memory.charged_bytes;
+    let ghosts = case(Engine::Uring, 10, |request| {
+        request.peer = Some(Peer::Ghost)
+    });
+    assert_eq!(of(&ghosts), Some(1_520));
+    let elsewhere = Case {
+        engine: None,
+        peer: Peer::Kernel,
+        target: Some("192.0.2.1:7".parse().unwrap()),
+        ..ghosts
+    };
+    assert_eq!(of(&elsewhere), Some(3_680));
+    let waiting = Case {
+        state: Some(EndpointState::AcceptQueue),
+        ..elsewhere
+    };
+    assert_eq!(of(&waiting), None);
 }
 
 #[test]
