@@ -34,8 +34,8 @@ pub struct Serving {
     pub takes: Takes,
     /// How many processes share them.
     pub processes: u64,
-    /// Descriptors of each process that are not connections and that it does not have open yet: of one that is yet to be started, its
-    /// listener and what it waits with.
+    /// Descriptors of each process that are not connections and that it does not have open yet: of one that is yet to
+    /// be started, its listener and what it waits with.
     pub own_descriptors: u64,
     /// Slots of one ring's table, where that is fixed.
     pub slots_per_ring: Option<u64>,

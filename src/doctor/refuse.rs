@@ -4,7 +4,7 @@
 //! is taken to be filled to its end.
 
 use super::of_case::{limits_of, own_children_max, question_of, server_limits};
-use super::{Allows, Question, Rung, examine};
+use super::{Allows, Rung, Side, examine};
 use crate::limits;
 use fourtuple_spec::{Case, Engine, Limits, limiter};
 use std::fmt;
@@ -59,22 +59,27 @@ pub fn check(case: &Case, read: &Limits, has_private_network: bool) -> Result<()
     })
 }
 
-/// The ladder's rungs; of server and client apart where the case gives their processes different limits.
+/// The ladder's rungs; those of the server's descriptors apart where the case gives their processes different limits.
 fn rungs(case: &Case, limits: &Limits) -> Vec<Rung> {
     let Some(of_server) = server_limits(case, limits) else {
         return examine(question_of(case, limits), limits).rungs;
     };
-    let server = Question {
-        client: None,
-        ..question_of(case, &of_server)
-    };
-    let client = Question {
-        server: None,
-        ..question_of(case, limits)
-    };
-    let mut rungs = examine(server, &of_server).rungs;
-    rungs.extend(examine(client, limits).rungs);
+    // Asked as a pair both times: what holds for both ends together is not the sum of what holds for each.
+    let question = question_of(case, &of_server);
+    let mut rungs = examine(question.clone(), &of_server).rungs;
+    rungs.retain(is_of_server_limit);
+    let others = examine(question, limits).rungs.into_iter();
+    rungs.extend(others.filter(|rung| !is_of_server_limit(rung)));
     rungs
+}
+
+/// Whether it follows from the limit of descriptors that the case gives the server's processes.
+fn is_of_server_limit(rung: &Rung) -> bool {
+    match rung.limit {
+        limiter::DESCRIPTORS => rung.side == Side::Server,
+        limiter::NR_OPEN | limiter::DIRECT_TABLE => true,
+        _ => false,
+    }
 }
 
 /// What the case asks for by number is not begun with less.

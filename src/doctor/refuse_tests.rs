@@ -62,6 +62,19 @@ fn descriptors_of_a_server_are_its_own_and_not_the_clients() {
 }
 
 #[test]
+fn a_server_with_a_limit_of_its_own_is_still_one_end_of_a_pair() {
+    let mut asked = request(Engine::Epoll, 90);
+    (asked.server_descriptors, asked.server_processes) = (Some(100), Some(1));
+    let mut limits = limits();
+    limits.process.capabilities = Reading::Known(0);
+    limits.machine.files_open = Reading::Known(0);
+    // Two files a connection: neither end alone would meet it.
+    limits.machine.file_max = Reading::Known(150);
+    let refusal = refused(&asked, &limits).unwrap();
+    assert_eq!(refusal.limiter, limiter::FILE_MAX);
+}
+
+#[test]
 fn ports_of_one_group_are_exact() {
     let mut asked = request(Engine::Uring, 100);
     asked.sysctls = Some(

@@ -49,7 +49,8 @@ pub enum Allows {
 /// How to raise a limit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Remedy {
-    /// The exact command that raises it now, for what was asked, or twice what there is if nothing was; without `sudo`. `None` if no command can.
+    /// The exact command that raises it now, for what was asked, or twice what there is if nothing was; without `sudo`.
+    /// `None` if no command can.
     pub now: Option<String>,
     /// Whether that command is enough for what was asked.
     pub suffices: bool,
