@@ -23,7 +23,13 @@ pub(super) fn read(pid: Option<u32>) -> GroupLimits {
     let cgroup = Text::read(&format!("{}/cgroup", directory(pid)));
     // The mounts are the reader's: it is by those that the files are found.
     let mountinfo = Text::read("/proc/self/mountinfo");
-    let tree = |controller| tree(controller, &cgroup, &mountinfo);
+    let tree = |controller| match pid.is_some_and(|_| leads_out(&cgroup)) {
+        true => Err(format!(
+            "{}/cgroup: its groups are outside of those that can be seen from here",
+            directory(pid)
+        )),
+        false => tree(controller, &cgroup, &mountinfo),
+    };
     let memory = tree("memory");
     let version = memory.as_ref().ok().map(|tree| tree.place.version);
     GroupLimits {
@@ -31,6 +37,13 @@ pub(super) fn read(pid: Option<u32>) -> GroupLimits {
         memory: reading(memory.and_then(|tree| memory_limits(&tree, &Text::read))),
         tasks: reading(tree("pids").and_then(|tree| task_limits(&tree, &Text::read))),
     }
+}
+
+/// Whether a process is in a group outside of those that the reader's namespace has: its path begins with `/..`. The
+/// limits of the mount would be the reader's own.
+fn leads_out(cgroup: &Text) -> bool {
+    let mut lines = cgroup.content().into_iter().flat_map(str::lines);
+    lines.any(|line| line.contains(":/.."))
 }
 
 /// The groups of a process in the tree of one controller.
@@ -224,6 +237,14 @@ mod tests {
             memory_of("/c/a/memory.kmem.limit_in_bytes", 3 * MIB / 2, 8192),
         ];
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_path_outside_of_the_namespace_leads_out() {
+        let leads_out = |text| leads_out(&Text::of("/proc/7/cgroup", text));
+        assert!(leads_out("4:memory:/../b\n"));
+        assert!(leads_out("0::/..\n"));
+        assert!(!leads_out("4:memory:/a..b\n0::/\n"));
     }
 
     #[test]
