@@ -51,8 +51,8 @@ fn read(pid: Option<u32>) -> Result<Limits, String> {
     Ok(limits)
 }
 
-/// The ring is tried by this process. What came of it is told of another one as well where nothing is in the other one's
-/// way that is not in this one's.
+/// The ring is tried by this process. What came of it is told of another one as well where nothing is in the other
+/// one's way that is not in this one's.
 fn from_here(pid: Option<u32>) -> Limits {
     let mut limits = fourtuple_meter::limits(pid);
     let own_user = rustix::process::geteuid().as_raw();

@@ -169,8 +169,8 @@ pub fn raise_to(inputs: &Inputs, needed: u64) -> Remedy {
     of_whom(inputs, remedy, needed, hard)
 }
 
-/// The command that sets both limits of a process, or of the shell that it is given in. `ulimit` is no program: it cannot
-/// be given by root for somebody else's shell.
+/// The command that sets both limits of a process, or of the shell that it is given in. `ulimit` is no program: it
+/// cannot be given by root for somebody else's shell.
 pub fn prlimit(pid: Option<u32>, name: &str, soft: u64, hard: Option<u64>) -> String {
     let pid = pid.map_or("$$".to_owned(), |pid| pid.to_string());
     let hard = match hard.unwrap_or(0).max(soft) {

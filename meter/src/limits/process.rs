@@ -134,8 +134,8 @@ fn mappings(pid: u32) -> Reading<u64> {
     known(counted)
 }
 
-/// Lines of `/proc/PID/maps`, of which there may be millions: then nobody reads all of them. The page of old system calls has one and is no mapping that
-/// `vm.max_map_count` counts.
+/// Lines of `/proc/PID/maps`, of which there may be millions: then nobody reads all of them. The page of old system
+/// calls has one and is no mapping that `vm.max_map_count` counts.
 fn mapping_count(mut maps: impl BufRead) -> io::Result<u64> {
     let (mut count, mut line) = (0, Vec::new());
     while maps.read_until(b'\n', &mut line)? > 0 {
