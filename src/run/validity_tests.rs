@@ -193,5 +193,8 @@ fn what_stopped_a_ramp_stays_the_limiter() {
     let mut full = closed_loop(0.95, 0.5);
     full.limiter = Some(fourtuple_spec::limiter::MEMORY.to_owned());
     super::super::record::judge(&mut full);
-    assert_eq!(full.limiter.as_deref(), Some(fourtuple_spec::limiter::MEMORY));
+    assert_eq!(
+        full.limiter.as_deref(),
+        Some(fourtuple_spec::limiter::MEMORY)
+    );
 }

@@ -14,6 +14,10 @@ use fourtuple_spec::{Engine, Trial, TriedClaim};
 const TOP: f64 = 104.0;
 const ROW: f64 = 27.0;
 
+/// Room for names, and how much of one fits there.
+const NAMES_WIDEST: f64 = 480.0;
+const NAME_CHARACTERS: usize = 68;
+
 /// Fewer numbers than this are read faster in a row.
 const BARS_MIN: usize = 3;
 
@@ -55,7 +59,7 @@ pub fn draw(trial: &Trial, tried: &TriedClaim, theme: &Theme) -> Option<String> 
     let subtitle = subtitle(trial, tried, unit);
     frame::heading(&mut svg, &title, &subtitle);
     let names = figures.iter().map(|figure| text_width(&figure.name, SMALL));
-    let left = MARGIN + names.fold(60.0, f64::max).min(420.0) + 12.0;
+    let left = MARGIN + names.fold(60.0, f64::max).min(NAMES_WIDEST) + 12.0;
     let range = (left, WIDTH - MARGIN - 130.0);
     let is_log = greatest / least > LOG_RATIO;
     let (scale, ticks) = match is_log {
@@ -108,9 +112,10 @@ fn grid(svg: &mut Svg, scale: &Scale, ticks: &[f64], (unit, bottom): (&str, f64)
         }
         let x = scale.position(*tick);
         svg.line((x, TOP), (x, bottom), Stroke::solid(theme.grid, 1.0));
+        // The subtitle has the unit of counts.
         let label = match unit {
-            "" | CONNECTIONS => format::short(*tick),
-            unit => in_unit(*tick, unit),
+            "B" | "ns" | "ms" | "s" | "share" => in_unit(*tick, unit),
+            _ => format::short(*tick),
         };
         let half = text_width(&label, SMALL) / 2.0;
         if x - half < free {
@@ -137,7 +142,7 @@ fn bar(svg: &mut Svg, figure: &Figure, scale: &Scale, middle: f64) {
     let Some(value) = figure.measured else { return };
     let (from, half) = (scale.start(), ROW * 0.3);
     let to = scale.position(value);
-    let name = format::shortened(&figure.name, 56);
+    let name = format::shortened(&figure.name, NAME_CHARACTERS);
     svg.text(
         from - 10.0,
         middle + 4.5,
@@ -158,8 +163,8 @@ fn bar(svg: &mut Svg, figure: &Figure, scale: &Scale, middle: f64) {
         end = end.max(x);
     }
     let label = match figure.unit.as_str() {
-        CONNECTIONS => format::whole(value),
-        unit => in_unit(value, unit),
+        unit @ ("B" | "ns" | "ms" | "s" | "share") => in_unit(value, unit),
+        _ => in_unit(value, ""),
     };
     let span = Span {
         is_bold: true,
