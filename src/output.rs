@@ -1,8 +1,9 @@
 //! Writing to people and to pipes. A reader that went away is no reason to panic.
 
 use crate::exit::Ended;
+use std::ffi::OsStr;
 use std::fmt;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 /// Prints to the standard output. Whoever closed it has read enough; any other refusal is an error.
 pub fn print(text: impl fmt::Display) -> Result<(), Ended> {
@@ -15,7 +16,28 @@ pub fn print(text: impl fmt::Display) -> Result<(), Ended> {
     }
 }
 
+/// Whether to print in colour there: on a terminal, unless NO_COLOR says otherwise, which says nothing where it is empty.
+pub fn is_color(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && !is_switched_off(std::env::var_os("NO_COLOR").as_deref())
+}
+
+fn is_switched_off(no_color: Option<&OsStr>) -> bool {
+    no_color.is_some_and(|words| !words.is_empty())
+}
+
 /// Says a line on the standard error. If nobody hears it, nothing can be done.
 pub fn say(line: impl fmt::Display) {
     let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_word_switches_no_colour_off() {
+        assert!(!is_switched_off(None));
+        assert!(!is_switched_off(Some(OsStr::new(""))));
+        assert!(is_switched_off(Some(OsStr::new("1"))));
+    }
 }

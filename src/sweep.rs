@@ -18,7 +18,7 @@ use fourtuple_spec::plan::{Block, Plan};
 use fourtuple_spec::record::Outcome;
 use fourtuple_spec::{Case, Record};
 use runs::End;
-use std::io::{self, IsTerminal};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -201,7 +201,7 @@ pub fn publish_all(directory: &Path, records: &[Record], about: &SweepFile) -> R
     let width = rustix::termios::tcgetwinsize(io::stdout())
         .map_or(100, |size| usize::from(size.ws_col))
         .max(40);
-    let is_color = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let is_color = output::is_color(&io::stdout());
     output::print(publish::table(&records, width, is_color))?;
     let files = publish::report(directory, &records, &about)?;
     output::say(format_args!(

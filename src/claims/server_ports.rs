@@ -159,6 +159,15 @@ fn add_larger(findings: &mut Findings, asked: u32, whose: &str, run: Result<Reco
             return;
         }
     };
+    if proved == Some(asked.into())
+        && let Some(measured) = &mut findings.measured
+    {
+        let held = format!(
+            " {} were held and proved as well ({whose}).",
+            whole(asked.into())
+        );
+        measured.push_str(&held);
+    }
     let name = format!("the same, {whose}");
     findings
         .figures

@@ -5,8 +5,8 @@ use fourtuple_spec::engine::PROFILES;
 pub const AFTER_HELP: &str = "\
 Exit status:
   0    done
-  1    the answer is no: too little memory, or a run whose numbers must not be
-       quoted
+  1    the answer is no: a limit that stands in the way, or a run whose numbers
+       must not be quoted
   2    the words were wrong: a flag, a plan, a core that does not exist
   3    a run failed, or something it needs could not be had
   130  interrupted; what was recorded is kept
@@ -15,7 +15,9 @@ Examples:
   fourtuple run --engine uring --connections 10k
   fourtuple hold --engine uring-poll --connections 1M --peer ghost
   fourtuple sweep standard
-  fourtuple sweep my-plan.toml --out results/mine";
+  fourtuple sweep my-plan.toml --out results/mine
+  fourtuple doctor --connections 1M
+  fourtuple claims";
 
 pub const RUN_HELP: &str = "\
 A fresh server and a fresh client process, each pinned to a core of its own,

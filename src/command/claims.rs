@@ -14,7 +14,7 @@ use crate::store::{self, Store, SweepFile};
 use fourtuple_spec::claim::TRIAL_SCHEMA_VERSION;
 use fourtuple_spec::record::Host;
 use fourtuple_spec::{Environment, NetworkChoice, Trial, TriedClaim};
-use std::io::{self, IsTerminal};
+use std::io;
 use std::path::Path;
 use std::time::Instant;
 
@@ -160,20 +160,20 @@ impl Session<'_> {
     }
 
     fn paper(&self) -> Paper {
-        let (is_terminal, size) = match self.arguments.json {
+        let (is_color, size) = match self.arguments.json {
             true => (
-                io::stderr().is_terminal(),
+                output::is_color(&io::stderr()),
                 rustix::termios::tcgetwinsize(io::stderr()),
             ),
             false => (
-                io::stdout().is_terminal(),
+                output::is_color(&io::stdout()),
                 rustix::termios::tcgetwinsize(io::stdout()),
             ),
         };
         let columns = size.map_or(COLUMNS_MOST, |size| usize::from(size.ws_col));
         Paper {
             width: columns.clamp(40, COLUMNS_MOST),
-            is_color: is_terminal && std::env::var_os("NO_COLOR").is_none(),
+            is_color,
         }
     }
 

@@ -6,7 +6,7 @@ use crate::environment;
 use crate::exit::{Ended, Exit};
 use crate::{output, store};
 use fourtuple_spec::Mode;
-use std::io::{self, IsTerminal};
+use std::io;
 use std::path::Path;
 
 /// Compares two arms, two directories, or arms with themselves.
@@ -163,6 +163,6 @@ fn paper() -> Paper {
         .max(40);
     Paper {
         width,
-        is_color: io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+        is_color: output::is_color(&io::stdout()),
     }
 }

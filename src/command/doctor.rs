@@ -6,8 +6,7 @@ use crate::doctor::{measured, read, text};
 use crate::exit::{Ended, Exit};
 use crate::output;
 use fourtuple_spec::Engine;
-use std::ffi::OsStr;
-use std::io::{self, IsTerminal};
+use std::io;
 
 /// Answers.
 pub fn doctor(arguments: &cli::Doctor) -> Result<Exit, Ended> {
@@ -28,7 +27,7 @@ pub fn doctor(arguments: &cli::Doctor) -> Result<Exit, Ended> {
     let answer = Answer::of(asked, limits, &ends);
     match arguments.json {
         true => output::print(format_args!("{}\n", answer.to_json()))?,
-        false => output::print(text::text(&answer, is_color()))?,
+        false => output::print(text::text(&answer, output::is_color(&io::stdout())))?,
     }
     Ok(match answer.is_yes() {
         Some(false) => Exit::No,
@@ -55,25 +54,4 @@ fn asked(arguments: &cli::Doctor) -> Result<Asked, Ended> {
         destinations: u64::from(arguments.destinations),
         sources: u64::from(arguments.sources),
     })
-}
-
-fn is_color() -> bool {
-    io::stdout().is_terminal() && !is_switched_off(std::env::var_os("NO_COLOR").as_deref())
-}
-
-/// What NO_COLOR says, which says nothing where it is empty.
-fn is_switched_off(no_color: Option<&OsStr>) -> bool {
-    no_color.is_some_and(|words| !words.is_empty())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_empty_word_switches_no_colour_off() {
-        assert!(!is_switched_off(None));
-        assert!(!is_switched_off(Some(OsStr::new(""))));
-        assert!(is_switched_off(Some(OsStr::new("1"))));
-    }
 }

@@ -33,8 +33,11 @@ pub fn seconds(value: f64) -> String {
 }
 
 fn singular(unit: &str) -> &str {
-    match unit.strip_suffix("es").filter(|stem| stem.ends_with("ss")) {
+    let stem = unit.strip_suffix("es").filter(|stem| stem.ends_with("ss"));
+    match stem {
         Some(stem) => stem,
+        // It may be one already: `address`.
+        None if unit.ends_with("ss") => unit,
         None => unit.strip_suffix('s').unwrap_or(unit),
     }
 }
@@ -65,6 +68,7 @@ mod tests {
             (1.0, "connections", "1 connection"),
             (1.0, "addresses", "1 address"),
             (1.0, "port", "1 port"),
+            (1.0, "address", "1 address"),
             (0.0, "ports", "0 ports"),
         ] {
             assert_eq!(in_unit(value, unit).replace('\u{a0}', " "), words);
