@@ -222,6 +222,8 @@ fn whole(record: Record) -> Result<Record, Halt> {
     let was_at_work = record.phases_ns.contains_key("ramp");
     let was_refused = !was_at_work && !is_unexplained(error);
     Err(match &record.limiter {
+        // A refusal begins with the limit's name.
+        Some(limiter) if error.starts_with(limiter.as_str()) => Halt::NotRun(error.to_owned()),
         Some(limiter) => Halt::NotRun(format!("{limiter}: {error}")),
         None if was_refused => Halt::NotRun(error.to_owned()),
         None => Halt::Broken(format!("{} failed: {error}", record.case.label())),

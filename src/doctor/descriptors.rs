@@ -181,8 +181,10 @@ pub fn prlimit(pid: Option<u32>, name: &str, soft: u64, hard: Option<u64>) -> St
 }
 
 /// What is told to root in a container that took its rights.
-const POWERLESS: &str = "root lacks CAP_SYS_RESOURCE here, which it takes: raise the limit from outside, share the \
-                         connections out to more processes, or let them take slots of a ring's table (--engine uring)";
+const POWERLESS: &str = "root lacks CAP_SYS_RESOURCE here, which it takes: raise the limit from outside, or share the \
+                         connections out to more processes";
+/// What there is beside it, for who takes descriptors.
+const DIRECT: &str = "slots of a ring's table (--engine uring) count for none";
 
 /// Who may, and what has to be raised first.
 fn of_whom(inputs: &Inputs, mut remedy: Remedy, needed: u64, hard: Option<u64>) -> Remedy {
@@ -194,7 +196,11 @@ fn of_whom(inputs: &Inputs, mut remedy: Remedy, needed: u64, hard: Option<u64>) 
         true => remedy.and("the hard limit allows it: no root is needed"),
         false if is_powerless => {
             remedy.suffices = false;
-            remedy.and(POWERLESS)
+            let server = inputs.question.server.as_ref();
+            match server.is_some_and(|server| server.takes == Takes::Descriptor) {
+                true => remedy.and(POWERLESS).and(DIRECT),
+                false => remedy.and(POWERLESS),
+            }
         }
         false => remedy.and("it is beyond the hard limit: root may"),
     };

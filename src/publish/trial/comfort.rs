@@ -15,7 +15,7 @@ const BOUND_NS: f64 = 10e6;
 const MINUTE_SECONDS: u32 = 60;
 
 /// What a load is called where not all of the connections take part: those that do send more often than once a minute.
-const RATE_OF_A_MINUTE: &str = "rate of one a minute each";
+const RATE_OF_A_MINUTE: &str = "rate of one a minute";
 
 /// A load: what it is called, and whether a run has it.
 type Load = (&'static str, fn(&Record) -> bool);
@@ -69,19 +69,15 @@ pub fn draw(records: &[Record], theme: &Theme) -> Option<String> {
 
 fn caption(records: &[Record]) -> Vec<String> {
     let mut lines = vec![
-        "Dotted: 10 ms, which was called comfortable before the runs, if the server uses less than 70 % of a core."
-            .to_owned(),
-        "Hollow: the load was more than the client or the server could do; the client may have held it down.".to_owned(),
+        "Dotted: comfortable, as fixed before the runs, at under 70 % of a core.".to_owned(),
+        "Hollow: the client was late or at its end.".to_owned(),
     ];
     let mut partial: Vec<&Record> = records.iter().filter(|record| is_partial(record)).collect();
     partial.sort_by_key(|record| record.case.connections);
     let words = partial.iter().map(|record| part_words(record));
     let words: Vec<String> = words.collect();
     if !words.is_empty() {
-        lines.push(format!(
-            "Not all connections took part everywhere: {}.",
-            words.join("; ")
-        ));
+        lines.push(format!("Taking part: {}.", words.join("; ")));
     }
     lines
 }
@@ -251,7 +247,7 @@ mod tests {
         let records = [whole, part];
         assert_eq!(
             caption(&records)[2],
-            "Not all connections took part everywhere: rate of one a minute each, 5,000 of 60,000."
+            "Taking part: rate of one a minute, 5,000 of 60,000."
         );
         assert_eq!(
             line(&records, &LOADS[2], "#000").unwrap().name,

@@ -56,7 +56,7 @@ fn made(trial: &Trial, records: &[Record]) -> String {
 fn section(tried: &TriedClaim, picture: Option<&Picture>) -> String {
     // The heading is the id alone, so that it is its own anchor.
     let mut text = format!(
-        "## {}\n\n> {}\n\n**{}.** {}\n\n**Experiment.** {}\n\n**Predicted.** {}\n\n",
+        "## {}\n\n> {}\n\n**{}**: {}\n\n**Experiment.** {}\n\n**Predicted.** {}\n\n",
         tried.id,
         escape(&tried.claim),
         capitalised(tried.verdict.name()),
@@ -197,8 +197,8 @@ mod tests {
         for part in [
             "Made by `fourtuple claims`, 2026-01-09, on Linux 6.18.5",
             "\n## client-ports\n",
-            "**Refuted.** Because of it.",
-            "**Not run.** Because of it.",
+            "**Refuted**: Because of it.",
+            "**Not run**: Because of it.",
             "| to one destination | 1,000 connections | 1,000 connections | exact |",
             "| to four | 4,000 connections | 3,999 connections | differs |",
             "| at once | – | 100,000 connections |  |",
