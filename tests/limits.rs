@@ -84,6 +84,18 @@ fn holds(connections: u64, output: &Output) {
     assert_eq!(held(&record), Some(connections), "{record}");
 }
 
+/// What a hold of so many ends with in that place.
+fn hold_in(place: &[String], connections: &str, further: &[&str], is_forced: bool) -> Output {
+    let force: &[&str] = if is_forced { &["--force"] } else { &[] };
+    fourtuple_in(place)
+        .args(HOLD)
+        .arg(connections)
+        .args(further)
+        .args(force)
+        .output()
+        .unwrap()
+}
+
 /// The command's arguments, then a number, then those that force it if it is to be.
 fn with_force(arguments: &[&str], connections: &str, further: &[&str], is_forced: bool) -> Output {
     let force: &[&str] = if is_forced { &["--force"] } else { &[] };
@@ -166,14 +178,13 @@ fn a_client_has_as_many_connections_as_descriptors_are_left() {
         return;
     }
     let place = with_descriptors(100);
-    let run = |connections: &str, is_forced: bool| {
-        let force: &[&str] = if is_forced { &["--force"] } else { &[] };
-        fourtuple_in(&place)
-            .args(HOLD)
-            .args([connections, "--engine", "uring", "--client", "spin"])
-            .args(force)
-            .output()
-            .unwrap()
+    let run = |connections: &str, is_forced| {
+        hold_in(
+            &place,
+            connections,
+            &["--engine", "uring", "--client", "spin"],
+            is_forced,
+        )
     };
     let allowed = said_to_allow(&record(&run("1000", false)));
     refused_then_stopped(limiter::DESCRIPTORS, allowed, run);
@@ -357,14 +368,13 @@ fn a_table_is_no_larger_than_the_limit_of_descriptors() {
         return;
     }
     let place = with_descriptors(100);
-    let run = |connections: &str, is_forced: bool| {
-        let force: &[&str] = if is_forced { &["--force"] } else { &[] };
-        fourtuple_in(&place)
-            .args(HOLD)
-            .args([connections, "--engine", "uring", "--rings-max", "1"])
-            .args(force)
-            .output()
-            .unwrap()
+    let run = |connections: &str, is_forced| {
+        hold_in(
+            &place,
+            connections,
+            &["--engine", "uring", "--rings-max", "1"],
+            is_forced,
+        )
     };
     refused_then_stopped(limiter::DIRECT_TABLE, 100, run);
 }

@@ -19,6 +19,9 @@ pub const LOAD_RULES: [&str; 5] = [
     "client-near-ceiling",
 ];
 
+/// The rule that memory has to be explained: its first words in [`Record::error`].
+pub const LEDGER_RULE: &str = "ledger-open";
+
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -118,6 +121,16 @@ impl Record {
     pub fn is_invalid_for_load(&self) -> bool {
         let error = self.error.as_deref().unwrap_or_default();
         self.outcome == Outcome::Invalid && is_load_rule(error)
+    }
+
+    /// Whether it is its memory alone that says nothing: the ledger did not close, while every connection was proved and
+    /// echoes came. A record names the first rule that was broken; what comes after that one is looked at here.
+    pub fn is_invalid_for_ledger(&self) -> bool {
+        let error = self.error.as_deref().unwrap_or_default();
+        let is_proved = self.setup.connections_proved >= Some(self.case.connections);
+        let has_echoed = self.throughput.echoes_verified > Some(0);
+        let is_open = error.split(':').next() == Some(LEDGER_RULE);
+        self.outcome == Outcome::Invalid && is_open && is_proved && has_echoed
     }
 }
 

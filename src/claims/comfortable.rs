@@ -121,21 +121,9 @@ impl Point {
         match self.record.outcome {
             Outcome::Ok => Standing::Sound,
             _ if self.record.is_invalid_for_load() => Standing::OfLoad,
-            Outcome::Invalid if self.is_open_ledger_alone() => Standing::OfMemory,
+            _ if self.record.is_invalid_for_ledger() => Standing::OfMemory,
             _ => Standing::Void,
         }
-    }
-
-    /// A record names the first rule that was broken: what comes after that of memory, and is not of load, is looked at
-    /// here.
-    fn is_open_ledger_alone(&self) -> bool {
-        let record = &self.record;
-        let is_open = record
-            .error
-            .as_deref()
-            .is_some_and(|error| error.starts_with("ledger-open:"));
-        let is_proved = record.setup.connections_proved >= Some(record.case.connections);
-        is_open && is_proved && record.throughput.echoes_verified > Some(0)
     }
 
     /// Whether it was comfortable; `None` if that is not known.

@@ -147,6 +147,17 @@ pub mod fixture {
         record
     }
 
+    /// 100,000 of them on one port, and in what they are otherwise.
+    pub fn changed(change: impl FnOnce(&mut Record, &mut Census)) -> Crowd {
+        let mut record = record(&one_port(100_000));
+        let mut census = census(100_000);
+        change(&mut record, &mut census);
+        Crowd {
+            record,
+            census: Ok(census),
+        }
+    }
+
     /// What the kernel would say of so many connections towards one port.
     pub fn census(connections: u64) -> Census {
         let server = Ends {

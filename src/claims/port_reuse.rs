@@ -126,13 +126,7 @@ mod tests {
     use fourtuple_spec::Census;
 
     fn judged(change: impl FnOnce(&mut Record, &mut Census)) -> Findings {
-        let mut record = fixture::record(&one_port(100_000));
-        let mut census = fixture::census(100_000);
-        change(&mut record, &mut census);
-        judge(&Crowd {
-            record,
-            census: Ok(census),
-        })
+        judge(&fixture::changed(change))
     }
 
     #[test]

@@ -180,13 +180,7 @@ mod tests {
     use crate::claims::crowd::{fixture, one_port};
 
     fn judged(change: impl FnOnce(&mut Record, &mut Census)) -> Findings {
-        let mut record = fixture::record(&one_port(100_000));
-        let mut census = fixture::census(100_000);
-        change(&mut record, &mut census);
-        judge(&Crowd {
-            record,
-            census: Ok(census),
-        })
+        judge(&fixture::changed(change))
     }
 
     #[test]

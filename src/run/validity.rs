@@ -15,7 +15,7 @@
 //! An open loop has other rules: what it offers has to be achieved (`rate-not-reached`), and to leave in time
 //! (`client-late`). A client that is busy and in time is no fault there.
 
-use fourtuple_spec::record::Memory;
+use fourtuple_spec::record::{LEDGER_RULE, Memory};
 use fourtuple_spec::{ClientKind, Engine, Mode, Record};
 
 /// A rule of measuring.
@@ -29,7 +29,7 @@ struct Rule {
 /// The rules in the order in which they are asked: what explains the others comes first.
 const RULES: [Rule; 11] = [
     rule("connections-missing", connections_missing),
-    rule("ledger-open", ledger_open),
+    rule(LEDGER_RULE, ledger_open),
     rule("connections-unproved", connections_unproved),
     rule("connections-lost", connections_lost),
     rule("no-echo", no_echo),

@@ -108,20 +108,12 @@ enum Standing {
     OfLoad,
 }
 
-/// What a run says of latency; `None` if nothing. A ledger that does not close is of memory alone; what else such a run
-/// may have broken without being of load is that connections were not proved.
+/// What a run says of latency; `None` if nothing. A ledger that does not close is of memory alone.
 fn standing(record: &Record) -> Option<Standing> {
-    let is_rule = |rule| {
-        record
-            .error
-            .as_deref()
-            .is_some_and(|error| error.starts_with(rule))
-    };
-    let is_proved = record.setup.connections_proved >= Some(record.case.connections);
     match record.outcome {
         Outcome::Ok => Some(Standing::Sound),
         Outcome::Invalid if record.is_invalid_for_load() => Some(Standing::OfLoad),
-        Outcome::Invalid if is_rule("ledger-open:") && is_proved => Some(Standing::Sound),
+        Outcome::Invalid if record.is_invalid_for_ledger() => Some(Standing::Sound),
         Outcome::Invalid | Outcome::Error => None,
     }
 }
